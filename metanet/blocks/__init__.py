@@ -1,0 +1,18 @@
+"""The operators of the unified space: each block class has `forward` and a static `cost` in the same order of steps.
+
+All take the same arguments: `Block(w_in, stage, stride=1, drop=0.0)`, `Block.cost(tally, w_in, stage, stride=1)`.
+"""
+
+from metanet.blocks.fused_mbconv import FusedMBConv
+from metanet.blocks.mbconv import MBConv
+from metanet.blocks.tally import Cost, Tally
+from metanet.blocks.transformer import Transformer
+
+BLOCKS: dict[str, type[MBConv] | type[FusedMBConv] | type[Transformer]] = {
+    "mbconv": MBConv,
+    "fused_mbconv": FusedMBConv,
+    "self_attention": Transformer,
+    "channel_attention": Transformer,
+}
+
+__all__ = ["BLOCKS", "Cost", "FusedMBConv", "MBConv", "Tally", "Transformer"]

@@ -1,0 +1,51 @@
+"""The exact price of an architecture, without building it."""
+
+from metanet.blocks import BLOCKS, Cost, Tally
+from metanet.errors import MetanetError
+from metanet.spec import ArchSpec
+
+__all__ = ["Cost", "price", "stage_costs"]
+
+
+def stage_costs(spec: ArchSpec, size: tuple[int, int], num_classes: int = 0) -> dict[str, Cost]:
+    """The cost of each part (stem, stage 0, stage 1, …, head), in the order of the forward pass.
+
+    size: height and width of the input in pixels.
+    """
+    parts: dict[str, Cost] = {}
+    tally = Tally(*size)
+    tally.conv(3, spec.stem_width, 3, stride=2)
+    tally.norm(spec.stem_width)
+    tally.nonlinearity(spec.stem_width)
+    parts["stem"] = tally.cost
+    width = spec.stem_width
+    for i, stage in enumerate(spec.stages):
+        tally = Tally(tally.height, tally.width)
+        BLOCKS[stage.op].cost(tally, width, stage, stride=stage.stride)
+        first, width = tally.cost, stage.width
+        tally = Tally(tally.height, tally.width)
+        BLOCKS[stage.op].cost(tally, width, stage)  # each later block costs the same
+        parts[f"stage {i}"] = first + tally.cost * (stage.depth - 1)
+    tally = Tally(tally.height, tally.width)
+    tally.conv(width, spec.head_width, 1)
+    tally.norm(spec.head_width)
+    tally.nonlinearity(spec.head_width)
+    if num_classes:
+        tally.linear(spec.head_width, num_classes, tokens=1)
+    parts["head"] = tally.cost
+    return parts
+
+
+def price(spec: ArchSpec, *, resolution: int | tuple[int, int] | None = None, num_classes: int = 0) -> Cost:
+    """The cost of a spec at a resolution (pixels a side, or height and width; the spec's own by default).
+
+    Equals torch's FlopCounterMode // 2 on the meta device and the number of parameters, to the integer.
+    Raises MetanetError for sizes below one pixel.
+    """
+    size = spec.resolution if resolution is None else resolution
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1 or num_classes < 0:
+        raise MetanetError(
+            f"a cost needs a size of at least 1 pixel and 0 classes or more, got {resolution=} and {num_classes=}"
+        )
+    return sum(stage_costs(spec, (height, width), num_classes).values(), Cost())

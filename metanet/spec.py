@@ -1,0 +1,192 @@
+"""What a network is, in plain values.
+
+An `ArchSpec` holds everything that decides a network's function and nothing else. It is canonical by construction:
+a field without effect (a kernel in an attention stage, the expansion of a stage that is a single reduced block) is
+set to a fixed value, so that equal functions have equal specs, equal hashes and equal ids.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from metanet.errors import MetanetError, unknown
+
+CONV_OPS = ("mbconv", "fused_mbconv")
+ATTENTION_OPS = ("self_attention", "channel_attention")
+OPS = CONV_OPS + ATTENTION_OPS
+KERNELS = (3, 5, 7)
+
+
+def _check_int(where: str, name: str, value: object, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise MetanetError(f"`{name}` of {where} must be a whole number of at least {low}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A run of `depth` equal blocks; the first one changes width and stride.
+
+    op         one of OPS
+    depth      number of blocks
+    width      channels at the output of every block
+    expansion  hidden width over the width at a block's input
+    stride     of the first block: 1 or 2
+    kernel     side of the convolution kernel (convolution ops; None in attention stages)
+    se         squeeze-and-excitation (convolution ops; None in attention stages)
+    head_dim   channels a head (attention ops; None in convolution stages)
+    """
+
+    op: str
+    depth: int
+    width: int
+    expansion: float
+    stride: int = 1
+    kernel: int | None = 3
+    se: bool | None = True
+    head_dim: int | None = 32
+
+    def __post_init__(self) -> None:
+        if self.op not in OPS:
+            raise unknown("op", self.op, OPS)
+        where = f"a {self.op} stage"
+        for name in ("depth", "width"):
+            _check_int(where, name, getattr(self, name), 1)
+        if isinstance(self.stride, bool) or self.stride not in (1, 2):
+            raise MetanetError(f"`stride` of {where} must be 1 or 2, got {self.stride!r}")
+        self._check_expansion(where)
+        if self.is_attention:
+            _check_int(where, "head_dim", self.head_dim, 1)
+            if self.width % self.head_dim:  # type: ignore[operator]  # checked on the line above
+                raise MetanetError(
+                    f"`width` of {where} must be a multiple of its head size, got width={self.width} and "
+                    f"head_dim={self.head_dim}: take a width from {self.head_dim}, {2 * self.head_dim!r}, … "  # type: ignore[operator]
+                )
+            object.__setattr__(self, "kernel", None)
+            object.__setattr__(self, "se", None)
+        else:
+            if self.kernel not in KERNELS:
+                raise MetanetError(f"`kernel` of {where} must be one of {KERNELS}, got {self.kernel!r}")
+            if not isinstance(self.se, bool):
+                raise MetanetError(f"`se` of {where} must be true or false, got {self.se!r}")
+            object.__setattr__(self, "head_dim", None)
+
+    def _check_expansion(self, where: str) -> None:
+        value = self.expansion
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+            raise MetanetError(f"`expansion` of {where} must be a finite number above 0, got {value!r}")
+        if value == int(value):  # 4.0 and 4 are one architecture and must give one id
+            object.__setattr__(self, "expansion", int(value))
+
+    @property
+    def is_attention(self) -> bool:
+        """Whether the stage's blocks attend (over positions or over channels) instead of convolving."""
+        return self.op in ATTENTION_OPS
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that have an effect, as plain values."""
+        return {k: v for k, v in asdict(self).items() if v is not None}
+
+
+@dataclass(frozen=True)
+class ArchSpec:
+    """A whole network: stem (3x3 convolution of stride 2), stages, head (1x1 convolution, pooling).
+
+    stem_width   channels after the stem
+    head_width   channels of the pooled feature vector
+    resolution   side of the square input in pixels that costs refer to (the network takes other sizes, too)
+    """
+
+    stages: tuple[StageSpec, ...]
+    stem_width: int
+    head_width: int = 1280
+    resolution: int = 224
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))
+        if not self.stages:
+            raise MetanetError("a network must have at least one stage, got none")
+        for name, low in (("stem_width", 1), ("head_width", 1), ("resolution", 8)):
+            _check_int("a network", name, getattr(self, name), low)
+        width, canonical = self.stem_width, []
+        for i, stage in enumerate(self.stages):
+            if not isinstance(stage, StageSpec):
+                raise MetanetError(f"`stages[{i}]` must be a StageSpec, got {stage!r}")
+            if stage.is_attention and width % stage.head_dim:  # type: ignore[operator]  # an int in attention stages
+                raise MetanetError(
+                    f"the width before attention stage {i} must be a multiple of its head size, got width={width} and "
+                    f"head_dim={stage.head_dim}: its first block attends at that width"
+                )
+            if stage.is_attention and stage.depth == 1 and reduces(width, stage):
+                stage = replace(stage, expansion=1)  # the reduced block has no MLP
+            canonical.append(stage)
+            width = stage.width
+        object.__setattr__(self, "stages", tuple(canonical))
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that name this architecture (SHA-256 of its canonical JSON)."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in JSON files."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "stages"}
+        return {**own, "stages": [stage.to_dict() for stage in self.stages]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ArchSpec":
+        """Reads what `to_dict` wrote. Raises MetanetError for missing, extra or wrong values."""
+        own = _known_fields(cls, values, "an architecture")
+        if not isinstance(own["stages"], (list, tuple)):
+            raise MetanetError(f"`stages` must be a list, got {own['stages']!r}")
+        stages = tuple(
+            StageSpec(**_known_fields(StageSpec, stage, f"stage {i}")) for i, stage in enumerate(own.pop("stages"))
+        )
+        return cls(stages=stages, **own)
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """JSON text that `from_json` reads back to an equal spec."""
+        return json.dumps(self.to_dict(), indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ArchSpec":
+        """Reads what `to_json` wrote. Raises MetanetError where it is not JSON or not an architecture."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise MetanetError(f"not an architecture: the text is not JSON ({error})") from None
+        return cls.from_dict(values)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "ArchSpec":
+        """Reads a spec file. Raises MetanetError that names the file where it is missing or malformed."""
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise MetanetError(f"cannot read the architecture {str(path)!r}: {error}") from None
+        except MetanetError as error:
+            raise MetanetError(f"{str(path)!r}: {error}") from None
+
+
+def reduces(w_in: int, stage: StageSpec) -> bool:
+    """Whether a stage's first block changes width or stride: then it has a pooled shortcut (and no MLP if it attends)."""
+    return stage.stride != 1 or w_in != stage.width
+
+
+def _known_fields(cls: type, values: object, where: str) -> dict[str, Any]:
+    """`values` as keyword arguments of a dataclass; unknown and missing names raise."""
+    if not isinstance(values, Mapping):
+        raise MetanetError(f"{where} must be an object of named values, got {values!r}")
+    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]  # cls is a dataclass
+    for name in values:
+        if name not in known:
+            raise unknown(f"field of {where}", name, known)
+    required = {name for name, f in known.items() if f.default is f.default_factory}  # both MISSING
+    if missing := sorted(required - set(values)):
+        raise MetanetError(f"{where} lacks the field{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+    return dict(values)

@@ -1,0 +1,14 @@
+"""The spaces by name."""
+
+from metanet.errors import unknown
+from metanet.search_spaces.space import Space
+from metanet.search_spaces.tiny import METANET_TINY
+
+SPACES: dict[str, Space] = {space.name: space for space in (METANET_TINY,)}
+
+
+def load_space(name: str) -> Space:
+    """The space of that name. Raises MetanetError that names the nearest where there is none."""
+    if name not in SPACES:
+        raise unknown("space", name, SPACES)
+    return SPACES[name]
