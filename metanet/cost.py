@@ -1,10 +1,12 @@
 """The exact price of an architecture, without building it."""
 
+from typing import Any
+
 from metanet.blocks import BLOCKS, Cost, Tally
 from metanet.errors import MetanetError
 from metanet.spec import ArchSpec
 
-__all__ = ["Cost", "price", "stage_costs"]
+__all__ = ["Cost", "describe", "price", "stage_costs"]
 
 
 def stage_costs(spec: ArchSpec, size: tuple[int, int], num_classes: int = 0) -> dict[str, Cost]:
@@ -49,3 +51,22 @@ def price(spec: ArchSpec, *, resolution: int | tuple[int, int] | None = None, nu
             f"a cost needs a size of at least 1 pixel and 0 classes or more, got {resolution=} and {num_classes=}"
         )
     return sum(stage_costs(spec, (height, width), num_classes).values(), Cost())
+
+
+def describe(spec: ArchSpec, *, resolution: int | None = None, num_classes: int = 0) -> list[dict[str, Any]]:
+    """One row a part of the network (stem, stages, head): name, op, depth, width, map (height and width of what it
+    leaves), stride, macs, params, activations. What `metanet show` prints and reports draw."""
+    side = spec.resolution if resolution is None else resolution
+    costs = stage_costs(spec, (side, side), num_classes)
+    side = -(-side // 2)
+    rows = [{"op": "stem", "depth": 1, "width": spec.stem_width, "map": (side, side), "stride": 2}]
+    for stage in spec.stages:
+        side = -(-side // stage.stride)
+        rows.append(
+            {"op": stage.op, "depth": stage.depth, "width": stage.width, "map": (side, side), "stride": stage.stride}
+        )
+    rows.append({"op": "head", "depth": 1, "width": spec.head_width, "map": (1, 1), "stride": 1})
+    return [
+        {"name": name, **row, "macs": cost.macs, "params": cost.params, "activations": cost.activations}
+        for row, (name, cost) in zip(rows, costs.items(), strict=True)
+    ]

@@ -2,6 +2,19 @@
 
 from metanet.search_spaces.catalogue import SPACES, load_space
 from metanet.search_spaces.constraints import Constraint, parse_constraints
+from metanet.search_spaces.sandwich import SandwichConfig, train_supernet
 from metanet.search_spaces.space import Gene, Space, StageChoices
+from metanet.search_spaces.supernet import Supernet
 
-__all__ = ["SPACES", "Constraint", "Gene", "Space", "StageChoices", "load_space", "parse_constraints"]
+__all__ = [
+    "SPACES",
+    "Constraint",
+    "Gene",
+    "SandwichConfig",
+    "Space",
+    "StageChoices",
+    "Supernet",
+    "load_space",
+    "parse_constraints",
+    "train_supernet",
+]

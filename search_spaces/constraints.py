@@ -39,11 +39,12 @@ class Constraint:
         return self.low <= values[self.metric] <= self.high
 
     def __str__(self) -> str:
+        """The constraint in the language that `parse_constraints` reads."""
         if self.low == -math.inf:
-            return f"{self.metric} <= {self.high:,.0f}"
+            return f"{self.metric} <= {self.high:_.0f}"
         if self.high == math.inf:
-            return f"{self.metric} >= {self.low:,.0f}"
-        return f"{self.metric} in [{self.low:,.0f}, {self.high:,.0f}]"
+            return f"{self.metric} >= {self.low:_.0f}"
+        return f"{self.metric} in [{self.low:_.0f}, {self.high:_.0f}]"
 
 
 Constraints = str | Sequence[Constraint] | None

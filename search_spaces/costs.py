@@ -3,9 +3,9 @@
 A stage costs its first block, which depends on the width before it, and depth - 1 equal blocks.
 """
 
-from dataclasses import astuple
+from collections.abc import Callable
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from metanet.search_spaces.space import Indices, Space, StageChoices
 
 Table = NDArray[np.int64]
-_FIELDS = {"macs": 0, "params": 1, "activations": 2}  # positions in Cost
 
 
 class CostTable:
@@ -76,19 +75,20 @@ class CostTable:
         k = METRICS.index(metric)
         return int(self._best(k, np.min)), int(self._best(k, np.max))
 
-    def _best(self, k: int, pick: "np.ufunc | object") -> int:
+    def _best(self, k: int, pick: Callable[..., Any]) -> int:
         best = self.stem[..., k]  # (resolution, width so far)
         for i, stage in enumerate(self.space.stages):
             more = np.asarray(stage.depth) - 1
             first, rest = self.first[i][..., k], self.rest[i][..., k]
             stages = first[..., None] + rest[:, None, ..., None] * more  # depth is the last axis
-            chain = best[:, :, None] + pick(stages.reshape(*stages.shape[:3], -1), axis=-1)  # type: ignore[operator]
-            best = pick(chain, axis=1)  # type: ignore[operator]
-        return pick(best[:, :, None] + self.head[..., k])  # type: ignore[operator,no-any-return]
+            chain = best[:, :, None] + pick(stages.reshape(*stages.shape[:3], -1), axis=-1)
+            best = pick(chain, axis=1)
+        return pick(best[:, :, None] + self.head[..., k])
 
 
-def _fill(axes: tuple[tuple[object, ...], ...], price: "object") -> Table:
-    values = [[astuple(price(*genes).cost)[_FIELDS[m]] for m in METRICS] for genes in product(*axes)]  # type: ignore[operator]
+def _fill(axes: tuple[tuple[object, ...], ...], price: Callable[..., Tally]) -> Table:
+    tallies = [price(*genes) for genes in product(*axes)]
+    values = [[getattr(tally, metric) for metric in METRICS] for tally in tallies]
     return np.array(values, dtype=np.int64).reshape(*(len(axis) for axis in axes), len(METRICS))
 
 

@@ -46,7 +46,7 @@ def canonical(space: "Space", rows: "Indices") -> "Indices":
 def size(space: "Space") -> int:
     """The number of distinct architectures: a sum over the chain of widths, since only the width before a stage
     decides which of its genes have an effect."""
-    ways = {w: 1 for w in space.stem_width}
+    ways = dict.fromkeys(space.stem_width, 1)
     for stage in space.stages:
         ways = {w: sum(n * _options(stage, before, w) for before, n in ways.items()) for w in stage.width}
     return sum(ways.values()) * len(space.resolution) * len(space.head_width)

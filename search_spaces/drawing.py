@@ -13,7 +13,7 @@ from metanet.spec import ArchSpec
 if TYPE_CHECKING:
     from metanet.search_spaces.space import Indices, Space
 
-CHUNK = 16_384  # rows priced at once: the tables and the chunk stay in cache
+CHUNK = 16_384  # rows priced at once at most: the tables and the chunk stay in cache
 MAX_DRAWS = 4_000_000
 MAX_MUTATIONS = 2_000
 
@@ -29,7 +29,7 @@ def sample(space: "Space", n: int, rules: tuple[Constraint, ...], rng: np.random
     while missing > 0:
         if drawn >= MAX_DRAWS:
             raise _too_rare(space, rules, n - missing, drawn, rng)
-        rows = draw(space, min(CHUNK, max(256, missing)) if not rules else CHUNK, rng)
+        rows = draw(space, min(CHUNK, max(64, 2 * missing, drawn)), rng)  # chunks grow while little is found
         drawn += len(rows)
         found.append(rows[feasible_rows(space, rows, rules)][:missing])
         missing -= len(found[-1])

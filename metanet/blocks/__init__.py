@@ -1,6 +1,7 @@
 """The operators of the unified space: each block class has `forward` and a static `cost` in the same order of steps.
 
 All take the same arguments: `Block(w_in, stage, stride=1, drop=0.0)`, `Block.cost(tally, w_in, stage, stride=1)`.
+`CUTS` names the weights that are not cut from shared ones by their leading channels.
 """
 
 from metanet.blocks.fused_mbconv import FusedMBConv

@@ -1,8 +1,12 @@
 """Inverted residual whose expansion is a full convolution (Gupta & Akin 2020; Tan & Le 2021), as in the released MN-B15."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metanet.blocks.cuts import Cut
 from metanet.blocks.layers import PooledShortcut, SqueezeExcite, conv, drop_path, hidden_width
 from metanet.blocks.mbconv import expands
 from metanet.blocks.tally import Tally
@@ -15,6 +19,8 @@ class FusedMBConv(nn.Module):
     Where the expanding part would change neither width nor size it is absent, and one kxk convolution (`single`)
     stands in the projection's place: the block then has no activation outside of SE, as released.
     """
+
+    CUTS: ClassVar[Mapping[str, Cut]] = {}
 
     def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0) -> None:
         super().__init__()

@@ -1,8 +1,12 @@
 """Inverted residual with a depthwise convolution (Sandler et al. 2018; Tan & Le 2019), as in the released MetaNet."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metanet.blocks.cuts import Cut
 from metanet.blocks.layers import PooledShortcut, SqueezeExcite, conv, drop_path, hidden_width
 from metanet.blocks.tally import Tally
 from metanet.spec import StageSpec
@@ -19,6 +23,8 @@ class MBConv(nn.Module):
     The leading BatchNorm belongs to the expanding part and is absent with it. The projection has a bias although a
     BatchNorm follows, as released.
     """
+
+    CUTS: ClassVar[Mapping[str, Cut]] = {}
 
     def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ products of attention: what torch's FlopCounterMode counts on the meta device, h
 counted in elements beside them, never inside.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,15 @@ class Cost:
     nonlinearities: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Cost(*(a + b for a, b in zip(self.values, other.values, strict=True)))
 
     def __mul__(self, times: int) -> "Cost":
-        return Cost(*(a * times for a in astuple(self)))
+        return Cost(*(a * times for a in self.values))
+
+    @property
+    def values(self) -> tuple[int, int, int, int, int]:
+        """The fields in their order."""
+        return self.macs, self.params, self.activations, self.norms, self.nonlinearities
 
 
 class Tally:

@@ -1,10 +1,14 @@
 """The block around attention: convolutional position, attention, MLP, each with LayerScale (released MetaNet)."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metanet.blocks.channel_attention import ChannelAttention
+from metanet.blocks.cuts import Cut, thirds
 from metanet.blocks.layers import PooledShortcut, conv, drop_path, hidden_width
 from metanet.blocks.self_attention import SelfAttention
 from metanet.blocks.tally import Tally
@@ -43,6 +47,8 @@ class Transformer(nn.Module):
     projection changes the width, the pooled shortcut is added, and it has no MLP. Position comes from the depthwise
     convolution (Chu et al. 2021), so that the block takes any map size.
     """
+
+    CUTS: ClassVar[Mapping[str, Cut]] = {"attention.qkv.weight": thirds, "attention.qkv.bias": thirds}
 
     def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0) -> None:
         super().__init__()

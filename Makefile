@@ -1,0 +1,48 @@
+# metanet: `make demo` and `make test` start from a machine with Python, make and a C compiler.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types slow perf docs clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-6s %s\n", $$1, $$2}'
+
+# The stamp is newer than the files that say what to install, so that a second run installs nothing.
+$(READY): setup.cfg pyproject.toml requirements/tested.txt requirements/data.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "metanet needs Python 3.10 or newer, $(PYTHON) is older: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing into $(VENV) (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/tested.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/data.txt
+	@touch $@
+
+demo: $(READY) ## search metanet-tiny on MNIST-5k, retrain and score the winner: runs/demo/report.html
+	@$(BIN)/metanet search --out runs/demo
+
+test: $(READY) lint types ## formatting, lint, types and all tests but the slow ones
+	@$(BIN)/python -m pytest -q
+
+lint: $(READY) ## ruff: formatting and lint
+	@$(BIN)/ruff format --check --quiet . || { echo "run $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+slow: $(READY) ## the tests marked slow
+	@$(BIN)/python -m pytest -q -m slow
+
+perf: $(READY) ## measure again what the tables in docs/ report, then write the tables
+	@for script in perf/measure_*.py; do echo $$script; $(BIN)/python $$script || exit 1; done
+	@$(MAKE) --no-print-directory docs
+
+docs: $(READY) ## write the generated tables of README.md and docs/ from the stored results
+	@$(BIN)/python perf/write_tables.py
+
+clean: ## remove the environment, caches and build products (runs/ stays)
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,28 @@
+"""GV-B: frozen backbones scored by probes on percentages of a task's training images."""
+
+from metanet.bench.baselines import Constant, RawPixels, default_baselines, random_twin, timm_backbone
+from metanet.bench.evaluate import ProbeEvaluator, evaluator
+from metanet.bench.features import FeatureCache, extract, state_sha256
+from metanet.bench.linear import PROBES, LinearProbe
+from metanet.bench.ridge import RidgeLoo
+from metanet.bench.score import score
+from metanet.bench.task import Probe, Task
+
+__all__ = [
+    "PROBES",
+    "Constant",
+    "FeatureCache",
+    "LinearProbe",
+    "Probe",
+    "ProbeEvaluator",
+    "RawPixels",
+    "RidgeLoo",
+    "Task",
+    "default_baselines",
+    "evaluator",
+    "extract",
+    "random_twin",
+    "score",
+    "state_sha256",
+    "timm_backbone",
+]

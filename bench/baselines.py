@@ -1,0 +1,110 @@
+"""Backbones to compare with: what any score must beat, and timm's networks."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metanet.errors import MetanetError, unknown
+from metanet.model import Backbone, MetaNet
+from metanet.spec import ArchSpec
+
+
+class Constant(nn.Module):
+    """A backbone that sees nothing: whatever is learnt from it predicts the most frequent class."""
+
+    feature_info: tuple[dict[str, Any], ...] = ()
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> zeros (b, 1, 1, 1)."""
+        return x.new_zeros(len(x), 1, 1, 1)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """(b, c, h, w) -> (b, c * h * w)."""
+        return x.flatten(1)
+
+
+class RawPixels(nn.Module):
+    """A backbone whose features are the pixels, averaged to at most 32 x 32."""
+
+    feature_info: tuple[dict[str, Any], ...] = ()
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, 3, min(h, 32), min(w, 32))."""
+        return F.adaptive_avg_pool2d(x, (min(x.shape[2], 32), min(x.shape[3], 32)))
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """(b, c, h, w) -> (b, c * h * w)."""
+        return x.flatten(1)
+
+
+def timm_backbone(name: str, *, pretrained: bool = False, seed: int = 0) -> Backbone:
+    """One of timm's networks without its classifier; without `pretrained` its weights are a function of the seed.
+
+    Raises:
+        MetanetError: timm does not know the name, or the pretrained weights cannot be had.
+    """
+    import timm
+
+    if not timm.is_model(name.split(".")[0]):
+        raise unknown("timm model", name, timm.list_models())
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cast(Backbone, timm.create_model(name, pretrained=pretrained, num_classes=0))
+    except Exception as error:  # a missing network, file or tag: each hub client raises its own kind
+        raise MetanetError(
+            f"timm cannot build {name!r} with pretrained={pretrained} ({error}): "
+            "put its weights into the hub's cache, or take pretrained=False"
+        ) from error
+
+
+def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
+    """A newly initialised network of the same architecture as a MetaNet or one of timm's networks.
+
+    Raises:
+        MetanetError: the backbone does not say what its architecture is.
+    """
+    spec = getattr(backbone, "spec", None)
+    if isinstance(spec, ArchSpec):
+        return MetaNet(spec, seed=seed)
+    if name := getattr(backbone, "pretrained_cfg", {}).get("architecture"):
+        twin = timm_backbone(name, seed=seed)
+        if _shapes(twin) == _shapes(backbone):
+            return twin
+    raise MetanetError(
+        f"the architecture of a {type(backbone).__name__} is not known: pass `baselines` "
+        "with a randomly initialised one among them"
+    )
+
+
+def default_baselines(backbones: Mapping[str, Backbone]) -> dict[str, Backbone]:
+    """What every table holds besides the backbones: majority class, raw pixels, a random twin of each architecture.
+
+    Networks of one architecture share a twin, which has the name of the first.
+
+    Raises:
+        MetanetError: as `random_twin`, with the name of the backbone.
+    """
+    baselines: dict[str, Backbone] = {"majority class": Constant(), "raw pixels": RawPixels()}
+    seen: set[Any] = set()
+    for name, backbone in backbones.items():
+        architecture = getattr(backbone, "spec", None) or _shapes(backbone)
+        if architecture in seen:
+            continue
+        seen.add(architecture)
+        try:
+            baselines[f"random initialisation of {name}"] = random_twin(backbone)
+        except MetanetError as error:
+            raise MetanetError(f"backbone {name!r}: {error}") from None
+    return baselines
+
+
+def _shapes(backbone: Backbone) -> frozenset[tuple[str, torch.Size]]:
+    """Names and shapes of the parameters, those of a classifier aside."""
+    module = cast(nn.Module, backbone)
+    classifier = module.get_classifier() if hasattr(module, "get_classifier") else None  # type: ignore[operator]
+    own = {id(p) for p in classifier.parameters()} if isinstance(classifier, nn.Module) else set()
+    return frozenset((name, p.shape) for name, p in module.named_parameters() if id(p) not in own)

@@ -1,0 +1,112 @@
+"""The pooled features of a frozen backbone, with proof that it stayed frozen."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from metanet.data import Ids, ImageSource
+from metanet.errors import MetanetError
+from metanet.model import Backbone
+
+Features: TypeAlias = npt.NDArray[np.float32]
+
+
+def extract(
+    backbone: Backbone,
+    images: ImageSource,
+    ids: Ids,
+    resolution: int,
+    *,
+    batch_size: int = 250,
+    device: str | torch.device | None = None,
+) -> Features:
+    """The features before the classifier, float32 (n, d), in evaluation mode.
+
+    device   where to run: the backbone is moved there; None leaves it where it is
+
+    Raises:
+        MetanetError: the backbone lacks a method, its features are not finite vectors, or running it changed it.
+    """
+    module = _as_module(backbone)
+    if device is not None:
+        module.to(device)
+    here = next((p.device for p in module.parameters()), torch.device("cpu"))
+    before = state_sha256(module)
+    rows: list[Features] = []
+    with _evaluating(module), torch.no_grad():
+        for start in range(0, len(ids), batch_size):
+            x = images.batch(ids[start : start + batch_size], resolution).to(here)
+            pooled = backbone.forward_head(backbone.forward_features(x), pre_logits=True)
+            if pooled.ndim != 2:
+                raise MetanetError(f"pooled features must have the shape (images, channels), got {tuple(pooled.shape)}")
+            rows.append(pooled.float().cpu().numpy())
+    if state_sha256(module) != before:
+        raise MetanetError("a frozen backbone must keep its parameters and buffers, but running it changed them")
+    features = np.concatenate(rows)
+    if bad := int((~np.isfinite(features)).any(axis=1).sum()):
+        raise MetanetError(f"features must be finite, got NaN or infinity for {bad} of {len(ids)} images")
+    return features
+
+
+class FeatureCache:
+    """`extract` that runs an image through a backbone once: asked again, it answers from memory.
+
+    A changed weight, other data or another resolution make a new entry.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Backbone, str, str, int], tuple[Ids, Features]] = {}
+
+    def __call__(self, backbone: Backbone, images: ImageSource, ids: Ids, resolution: int) -> Features:
+        """As `extract`."""
+        key = (backbone, state_sha256(_as_module(backbone)), images.fingerprint, resolution)
+        known, rows = self._known.get(key, (np.empty(0, np.int64), np.empty((0, 0), np.float32)))
+        if len(new := np.setdiff1d(ids, known)):
+            fresh = extract(backbone, images, new, resolution)
+            known, rows = np.concatenate([known, new]), np.concatenate([rows.reshape(-1, fresh.shape[1]), fresh])
+            order = np.argsort(known)
+            known, rows = self._known[key] = known[order], rows[order]
+        return rows[np.searchsorted(known, ids)]
+
+
+def state_sha256(module: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers, those that are not saved too: names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in _state(module):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _as_module(backbone: Backbone) -> nn.Module:
+    for method in ("forward_features", "forward_head"):
+        if not callable(getattr(backbone, method, None)):
+            raise MetanetError(
+                f"a backbone must have forward_features(x) and forward_head(x, pre_logits), "
+                f"{type(backbone).__name__} lacks {method}: wrap it in a module that has both"
+            )
+    if not isinstance(backbone, nn.Module):
+        raise MetanetError(f"a backbone must be a torch.nn.Module, got {type(backbone).__name__}")
+    return backbone

@@ -1,0 +1,95 @@
+"""Which images are used for what: splits, percentage subsets and batches, each a function of labels and a seed.
+
+All draws give image c of n in its class, in random order, the key (c + u) / n with one random u in [0, 1) a class, and
+take the images whose key lies in an interval. So every share of every class is kept to within one image, and
+the subsets of smaller percentages lie inside those of larger ones.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from metanet.data.images import Ids
+from metanet.errors import MetanetError
+
+# First word of each random stream, so that no two uses of one seed share numbers.
+_KEYS, _BATCHES = 1, 2
+
+
+def stratified_split(labels: Ids, shares: Mapping[str, float], *, seed: int) -> dict[str, Ids]:
+    """Disjoint parts that cover all images, each with its share of every class to within one image; sorted ids.
+
+    Raises:
+        MetanetError: the shares are not positive or do not sum to 1, or a part would lack a class.
+    """
+    if any(not share > 0 for share in shares.values()) or not math.isclose(sum(shares.values()), 1):
+        raise MetanetError(f"the shares of a split must be above 0 and sum to 1, got {dict(shares)}")
+    keys = _stratified_keys(labels, seed)
+    inner_cuts = np.cumsum(list(shares.values()))[:-1]
+    part = np.searchsorted(inner_cuts, keys, side="right")
+    parts = {name: np.flatnonzero(part == i) for i, name in enumerate(shares)}
+    for name, ids in parts.items():
+        if len(missing := np.setdiff1d(labels, labels[ids])):
+            raise MetanetError(
+                f"each part of a split must have an image of each class, got none of class {missing[0]} in {name!r}: "
+                "give that part a larger share"
+            )
+    return parts
+
+
+def percent_subset(labels: Ids, ids: Ids, percent: float, *, seed: int) -> Ids:
+    """`percent` of `ids`, of each class to within one image and at least one image; sorted.
+
+    For one seed the subset of a smaller percentage lies inside that of a larger one.
+
+    labels   of all images of the source; ids point into it
+
+    Raises:
+        MetanetError: the percentage is not in (0, 100], or a class has no image in `ids`.
+    """
+    if not 0 < percent <= 100:
+        raise MetanetError(f"a percentage must be above 0 and at most 100, got {percent}")
+    ids = np.sort(np.asarray(ids, dtype=np.int64))
+    own = labels[ids]
+    if len(missing := np.setdiff1d(labels, own)):
+        raise MetanetError(
+            f"a subset needs an image of each class, got none of class {missing[0]} among {len(ids)} images"
+        )
+    keys = _stratified_keys(own, seed)
+    first_of_class = keys < 1 / np.bincount(own)[own]
+    return ids[(keys < percent / 100) | first_of_class]
+
+
+def ids_sha256(ids: Ids) -> str:
+    """SHA-256 of the ids in their order, as 64-bit little-endian integers."""
+    return hashlib.sha256(np.asarray(ids, dtype="<i8").tobytes()).hexdigest()
+
+
+def batch_ids(ids: Ids, batch_size: int, *, seed: int, step: int) -> Ids:
+    """The ids of training step `step`: each epoch is a new permutation, its last incomplete batch is dropped.
+
+    Raises:
+        MetanetError: the batch is larger than the data.
+    """
+    if not 0 < batch_size <= len(ids):
+        raise MetanetError(f"a batch must have between 1 and all {len(ids)} images, got batch_size={batch_size}")
+    epoch, batch = divmod(step, len(ids) // batch_size)
+    order = np.random.default_rng([_BATCHES, seed, epoch]).permutation(ids)
+    return order[batch * batch_size : (batch + 1) * batch_size]
+
+
+def _stratified_keys(labels: Ids, seed: int) -> npt.NDArray[np.float64]:
+    """The key of each image, (n,) in [0, 1)."""
+    rng = np.random.default_rng([_KEYS, seed])
+    shuffled = rng.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels)
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # 24 random bits, so that rank + u never rounds up to the next whole number.
+    offset = np.repeat(rng.random(len(counts), dtype=np.float32), counts)
+    keys = np.empty(len(labels))
+    keys[by_class] = (rank + offset) / np.repeat(counts, counts)
+    return keys

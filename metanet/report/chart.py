@@ -1,0 +1,162 @@
+"""A chart in plain values, and the two ways to show it: interactive (plotly) and still (matplotlib)."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metanet.report.style import quantity
+from metanet.runs import atomic_write
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # plotly has no types
+
+INK, GRID = "#6b7480", "#8891a0"
+_PLOTLY_MODES = {"dots": "markers", "line": "lines", "steps": "lines", "joined": "lines+markers", "star": "markers"}
+MARKERS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("cross", "P"), ("x", "X"))
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line or cloud of a chart.
+
+    kind       "dots", "line", "steps" (holds its value until the next x), "joined" (line with dots) or "star"
+    low, high  ends of the error bars, as values of y; none where empty
+    hover      text for each point in the interactive form; none where empty
+    faint      drawn thin and pale, as raw values under their mean
+    legend     whether it is named in the legend
+    marker     which of MARKERS the dots of a joined line are, so that lines differ in more than colour
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+    kind: str = "line"
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    hover: Sequence[str] = ()
+    faint: bool = False
+    legend: bool = True
+    marker: int = 0
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Series with named axes.
+
+    x_ticks  the only values to mark on the x axis; chosen freely where empty
+    """
+
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    log_x: bool = False
+    x_ticks: Sequence[float] = ()
+
+
+def interactive(chart: Chart) -> "Figure":
+    """The chart as a plotly figure on a clear ground, so that it suits a light and a dark page."""
+    from plotly.graph_objects import Figure, Scatter
+
+    figure = Figure([Scatter(**_trace(series)) for series in chart.series])
+    figure.update_layout(
+        template="none",
+        height=420,
+        margin={"l": 70, "r": 20, "t": 20, "b": 60},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        hovermode="closest",
+    )
+    axis = {"gridcolor": "rgba(136,145,160,0.25)", "linecolor": GRID, "zeroline": False, "automargin": True}
+    ticks = {"tickvals": list(chart.x_ticks), "ticktext": [f"{x:g}" for x in chart.x_ticks]} if chart.x_ticks else {}
+    figure.update_xaxes(**axis, **ticks, title=escape(chart.x_label), type="log" if chart.log_x else "linear")
+    figure.update_yaxes(**axis, title=escape(chart.y_label))
+    return figure
+
+
+def _trace(series: Series) -> dict[str, Any]:
+    trace: dict[str, Any] = {
+        "name": escape(series.name),
+        "x": list(series.x),
+        "y": list(series.y),
+        "mode": _PLOTLY_MODES[series.kind],
+        "opacity": 0.4 if series.faint else 1.0,
+        "showlegend": series.legend,
+        "line": {"color": series.colour, "width": 1 if series.faint else 2.5},
+        "marker": {"color": series.colour, "size": 8, "symbol": MARKERS[series.marker % len(MARKERS)][0]},
+    }
+    if series.kind == "steps":
+        trace["line"]["shape"] = "hv"
+    if series.kind == "dots":
+        trace["marker"] |= {"opacity": 0.55, "size": 6}
+    if series.kind == "star":
+        trace["marker"] |= {"symbol": "star", "size": 17, "line": {"color": "white", "width": 1}}
+    if series.hover:
+        trace |= {"text": [escape(text) for text in series.hover], "hovertemplate": "%{text}"}
+    if series.low:
+        above = [high - y for y, high in zip(series.y, series.high, strict=True)]
+        below = [y - low for y, low in zip(series.y, series.low, strict=True)]
+        trace["error_y"] = {"array": above, "arrayminus": below, "symmetric": False, "color": series.colour}
+    return trace
+
+
+def save_png(chart: Chart, path: Path) -> Path:
+    """Writes the chart as a PNG of 1600 x 840 pixels on white and returns its path."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.2), dpi=200, layout="constrained")
+    axes = figure.add_subplot()
+    for series in chart.series:
+        _draw(axes, series)
+    axes.set_xlabel(_literal(chart.x_label), color=INK)
+    axes.set_ylabel(_literal(chart.y_label), color=INK)
+    if chart.log_x:
+        axes.set_xscale("log")
+    if chart.x_ticks:
+        axes.set_xticks(chart.x_ticks, [f"{x:g}" for x in chart.x_ticks])
+        axes.minorticks_off()
+    else:
+        axes.xaxis.set_major_formatter(lambda x, _: quantity(x))
+    axes.grid(alpha=0.25, color=GRID)
+    axes.tick_params(colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GRID)
+    if any(series.legend for series in chart.series):
+        figure.legend(loc="outside upper left", ncols=5, frameon=False, labelcolor=INK)
+    return write_png(figure, path)
+
+
+def write_png(figure: Any, path: Path) -> Path:
+    """Writes a matplotlib figure as PNG, wholly or not at all."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    atomic_write(path, data.getvalue())
+    return path
+
+
+def _draw(axes: Any, series: Series) -> None:
+    label = _literal(series.name) if series.legend else "_nolegend_"
+    look: dict[str, Any] = {"color": series.colour, "label": label, "alpha": 0.4 if series.faint else 1.0}
+    if series.kind == "dots":
+        axes.plot(series.x, series.y, "o", markersize=4, **look | {"alpha": 0.55, "markeredgewidth": 0})
+    elif series.kind == "star":
+        axes.plot(series.x, series.y, "*", markersize=16, markeredgecolor="white", zorder=5, **look)
+    else:
+        style = "steps-post" if series.kind == "steps" else "default"
+        marker = MARKERS[series.marker % len(MARKERS)][1] if series.kind == "joined" else ""
+        width = 0.8 if series.faint else 2.0
+        axes.plot(series.x, series.y, drawstyle=style, marker=marker, markersize=5, linewidth=width, **look)
+    if series.low:
+        above = [high - y for y, high in zip(series.y, series.high, strict=True)]
+        below = [y - low for y, low in zip(series.y, series.low, strict=True)]
+        axes.errorbar(series.x, series.y, yerr=[below, above], fmt="none", ecolor=series.colour, capsize=3)
+
+
+def _literal(text: str) -> str:
+    """Text in which matplotlib sees no formula."""
+    return text.replace("$", r"\$")

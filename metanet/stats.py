@@ -1,0 +1,94 @@
+"""How sure a number is: intervals over images (bootstrap) and over seeds (Student's t)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from metanet.errors import MetanetError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean, its confidence interval and its standard error, in the unit of the values."""
+
+    mean: float
+    low: float
+    high: float
+    se: float
+
+
+def bootstrap_interval(
+    values: npt.ArrayLike,
+    *,
+    strata: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap of the mean: what it would have been on other images of the same kind.
+
+    values   (n,), one an image
+    strata   (n,), the class of each: then the number of images of each class is kept (for means over classes)
+
+    The standard error is the bootstrap's limit for many resamples, which is known in closed form.
+
+    Raises:
+        MetanetError: no values, values that are not finite, or a level outside (0, 1).
+    """
+    values = _checked(values, level)
+    rng = np.random.default_rng(seed)
+    means, variance = np.zeros(resamples), 0.0
+    groups = [values] if strata is None else [values[np.equal(strata, s)] for s in np.unique(strata)]
+    for group in groups:
+        # Drawing how often each distinct value occurs is the same as drawing images, and instant for zeros and ones.
+        distinct, counts = np.unique(group, return_counts=True)
+        drawn = rng.multinomial(len(group), counts / len(group), size=resamples)
+        means += drawn @ distinct / len(values)
+        variance += group.var() * len(group) / len(values) ** 2
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(values.mean()), float(low), float(high), float(np.sqrt(variance)))
+
+
+def paired_bootstrap(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    *,
+    strata: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """`bootstrap_interval` of mean(a - b), where a[i] and b[i] come from the same image.
+
+    Raises:
+        MetanetError: as `bootstrap_interval`, or the lengths differ.
+    """
+    if np.shape(a) != np.shape(b):
+        raise MetanetError(f"a paired comparison needs values of the same images, got {np.shape(a)} and {np.shape(b)}")
+    return bootstrap_interval(np.subtract(a, b), strata=strata, level=level, resamples=resamples, seed=seed)
+
+
+def seeds_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:
+    """Student's t interval of the mean over runs that differ in their seed, one value a run.
+
+    Raises:
+        MetanetError: fewer than two values, values that are not finite, or a level outside (0, 1).
+    """
+    from scipy.stats import t  # type: ignore[import-untyped]  # slow to import
+
+    values = _checked(values, level)
+    if len(values) < 2:
+        raise MetanetError(f"an interval over seeds needs at least 2 values, got {len(values)}: run more seeds")
+    mean, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * se
+    return Interval(mean, mean - half, mean + half, se)
+
+
+def _checked(values: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:
+    if not 0 < level < 1:
+        raise MetanetError(f"a confidence level must lie between 0 and 1, got {level}")
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
+        raise MetanetError(f"an interval needs at least one value and finite ones only, got {array.tolist()[:8]}")
+    return array

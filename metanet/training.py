@@ -1,0 +1,174 @@
+"""What all training loops share: schedules, parameter groups, and a loop that survives being killed."""
+
+import hashlib
+import math
+import pickle
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from metanet.errors import MetanetError
+from metanet.runs import open_run, replacing, track
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHECKPOINT = "checkpoint.pt"
+_DIGEST = 32  # bytes of SHA-256 behind the archive: torch.load does not notice a flipped bit
+
+
+class Stateful(Protocol):
+    """A module, an optimiser, or whatever else must go on where it was."""
+
+    def state_dict(self) -> Any:
+        """Tensors and plain values."""
+
+    def load_state_dict(self, state_dict: Any, /) -> Any:
+        """Takes what `state_dict` gave."""
+
+
+def cosine(step: int, *, steps: int, peak: float, warmup: int, floor: float = 0.0) -> float:
+    """Learning rate of `step`: rises linearly to `peak` over `warmup` steps, then falls to `floor` as half a cosine.
+
+    Source: Loshchilov and Hutter, SGDR (2017), eq. 5, one period, with warm-up.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The trainable parameters as two optimiser groups: biases, norms and scales (1-d tensors) do not decay."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 over the names, types and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def resumable(
+    step_fn: Callable[[int], Mapping[str, float]],
+    state: Mapping[str, Stateful],
+    *,
+    steps: int,
+    out: Path,
+    fingerprint: str,
+    seed: int = 0,
+    every: float = 30.0,
+    description: str = "training",
+    quiet: bool | None = None,
+) -> "pd.DataFrame":
+    """Runs step_fn(0) … step_fn(steps - 1) and returns what they gave, one row a step.
+
+    A run that was killed goes on from `out`/checkpoint.pt when it is called again, and ends the same to the bit on a
+    CPU, if `step_fn` depends on its argument, on `state` and on torch's global generators alone. The latter are seeded
+    from (seed, step) before each step and are the caller's again at the end.
+
+    state        everything that the steps change, by name
+    fingerprint  names the options; a checkpoint of other options is refused
+    every        seconds between two checkpoints
+
+    Raises MetanetError for a checkpoint that is damaged or of another fingerprint (it is left as it is), and where
+    another process is training in the same folder.
+    """
+    import pandas as pd
+
+    path = open_run(out) / CHECKPOINT
+    try:
+        # The caller's generators stay as they are; torch warns unless all GPUs are named.
+        keep_generators = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+        with FileLock(out / ".checkpoint.lock", timeout=0), keep_generators:
+            for litter in out.glob(f".{CHECKPOINT}.*.tmp"):  # of a process killed while it wrote
+                litter.unlink()
+            start, history = _load(path, state, fingerprint) if path.exists() else (0, {})
+            saved = time.monotonic()
+            for step in track(range(start, steps), description, quiet=quiet):
+                torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
+                for name, value in step_fn(step).items():
+                    history.setdefault(name, []).append(float(value))
+                if step + 1 == steps or time.monotonic() - saved >= every:
+                    _save(path, state, fingerprint, step + 1, history)
+                    saved = time.monotonic()
+    except Timeout:
+        raise MetanetError(
+            f"another process is training in {str(out)!r}: wait for it or choose another folder"
+        ) from None
+    return pd.DataFrame({"step": range(steps), **history})
+
+
+class _Hashing:
+    """A file to write to that knows the SHA-256 of what was written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Passes `data` on."""
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        """Passes the wish on."""
+        self.file.flush()
+
+
+def _save(
+    path: Path, state: Mapping[str, Stateful], fingerprint: str, step: int, history: dict[str, list[float]]
+) -> None:
+    content = {
+        "fingerprint": fingerprint,
+        "step": step,
+        "history": history,
+        "state": {name: part.state_dict() for name, part in state.items()},
+    }
+    with replacing(path) as file:
+        hashing = _Hashing(file)
+        torch.save(content, hashing)  # type: ignore[arg-type]  # it writes and flushes, nothing else
+        file.write(hashing.digest.digest())
+
+
+def _load(path: Path, state: Mapping[str, Stateful], fingerprint: str) -> tuple[int, dict[str, list[float]]]:
+    """Puts `state` where the checkpoint has it and returns the next step and the history."""
+    try:
+        _check_digest(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        found, step, history = content["fingerprint"], content["step"], content["history"]
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError):
+        raise MetanetError(
+            f"the checkpoint {str(path)!r} is damaged or not one of metanet's: restore it from a copy, "
+            "or move it away to start this run again"
+        ) from None
+    if found != fingerprint:
+        raise MetanetError(
+            f"the checkpoint {str(path)!r} belongs to other options ({found}, not {fingerprint}): "
+            "repeat the options it was made with, or choose another folder"
+        )
+    for name, part in state.items():
+        part.load_state_dict(content["state"][name])
+    return step, history
+
+
+def _check_digest(path: Path) -> None:
+    with open(path, "rb") as file:
+        left, digest = path.stat().st_size - _DIGEST, hashlib.sha256()
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+        if file.read() != digest.digest():
+            raise ValueError("the checkpoint ends with another SHA-256 than its content has")

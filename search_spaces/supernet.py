@@ -1,0 +1,190 @@
+"""One set of shared weights for all architectures of a space.
+
+There are no dynamic layers: a sub-network is its ordinary MetaNet, built on the meta device and run with slices of
+the shared weights through `torch.func.functional_call`. Each op of a stage has its own branch of weights, and each
+block position its own. BatchNorm statistics belong to a sub-network: training uses those of the batch, evaluation
+takes the ones that `calibrate` measured.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Size, Tensor, nn
+from torch.func import functional_call
+
+from metanet.blocks import BLOCKS
+from metanet.blocks.cuts import leading
+from metanet.blocks.initial import Init, initialise
+from metanet.errors import MetanetError
+from metanet.model import MetaNet
+from metanet.search_spaces.space import Space
+from metanet.spec import ArchSpec
+
+Stats = dict[str, Tensor]
+
+
+class Supernet(nn.Module):
+    """Shared weights for a space; `supernet(x, spec, stats)` is the function of `supernet.extract(spec, stats)`.
+
+    num_classes   width of the classifier, 0 for pooled feature vectors as output
+    init          initial values; LayerScale starts at 0.1 here, since 1e-6 handicaps attention in short runs
+    seed          of the initial values
+    """
+
+    def __init__(self, space: Space, num_classes: int = 0, *, init: Init | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.space = space
+        self.init = Init(layer_scale=0.1) if init is None else init
+        shapes = shared_shapes(space)
+        self.shared = nn.ParameterDict({_key(name): nn.Parameter(torch.empty(shape)) for name, shape in shapes.items()})
+        generator = torch.Generator().manual_seed(seed)
+        initialise({name: self.shared[_key(name)] for name in shapes}, self.init, generator)
+        self.num_classes = 0
+        self.reset_classifier(num_classes, seed=seed)
+
+    def reset_classifier(self, num_classes: int, *, seed: int = 0) -> None:
+        """A fresh shared classifier for `num_classes` classes; 0 removes it."""
+        self.num_classes = num_classes
+        for name in ("classifier.weight", "classifier.bias"):
+            if _key(name) in self.shared:
+                del self.shared[_key(name)]
+        if num_classes:
+            device = self.shared[_key("stem.conv.weight")].device
+            layer = nn.Linear(max(self.space.head_width), num_classes)
+            params = {f"classifier.{name}": value for name, value in layer.named_parameters()}
+            initialise(params, self.init, torch.Generator().manual_seed(seed))
+            self.shared.update({_key(name): nn.Parameter(value.detach().to(device)) for name, value in params.items()})
+
+    def weights(self, spec: ArchSpec) -> dict[str, Tensor]:
+        """The slices of the shared weights that make up a sub-network, by its parameters' names.
+
+        Raises MetanetError where the architecture is outside the space.
+        """
+        self.space.encode(spec)
+        return self._slices(spec, self._skeleton(spec))
+
+    def forward(self, x: Tensor, spec: ArchSpec, stats: Mapping[str, Tensor] | None = None) -> Tensor:
+        """(b, 3, h, w) -> (b, num_classes), or (b, head_width) without a classifier.
+
+        stats: BatchNorm statistics from `calibrate`; with them the sub-network is evaluated, without them it runs in
+            training mode, on the batch's own. Raises MetanetError without them where the supernet is in eval mode.
+        """
+        if stats is None and not self.training:
+            raise _no_statistics()
+        self.space.encode(spec)
+        skeleton = self._skeleton(spec).train(stats is None)
+        values = self._slices(spec, skeleton) | dict(stats or {})
+        return functional_call(skeleton, values, (x,))  # type: ignore[no-any-return]
+
+    def extract(self, spec: ArchSpec, stats: Mapping[str, Tensor] | None = None) -> MetaNet:
+        """A sub-network with its own copy of the weights. Without statistics it must be trained before it is used in
+        eval mode, and says so."""
+        weights = self.weights(spec)
+        net = MetaNet(spec, self.num_classes, init=self.init, device="meta")
+        net.to_empty(device=weights["stem.conv.weight"].device)
+        with torch.no_grad():
+            for name, value in net.named_parameters():
+                value.copy_(weights[name])
+            for part in net.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.reset_running_stats()
+            for name, buffer in net.named_buffers():
+                if stats is not None and name in stats:
+                    buffer.copy_(stats[name])
+        if stats is None:
+            net.stem.register_forward_pre_hook(_demand_statistics)
+            return net.train()
+        return net.eval()
+
+    @torch.no_grad()
+    def calibrate(self, spec: ArchSpec, batches: Iterable[Tensor]) -> Stats:
+        """The BatchNorm statistics of a sub-network, averaged over batches (b, 3, h, w) of images.
+
+        Raises MetanetError where there is no batch.
+        """
+        net = self.extract(spec).train()
+        for part in net.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.momentum = None  # a plain average over the batches
+        seen = 0
+        for seen, x in enumerate(batches, start=1):
+            net(x)
+        if not seen:
+            raise MetanetError("calibration needs at least one batch of images, got none")
+        return {name: value for name, value in net.named_buffers() if "running" in name}
+
+    def _skeleton(self, spec: ArchSpec) -> MetaNet:
+        net = MetaNet(spec, self.num_classes, device="meta")
+        for part in net.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.track_running_stats = False  # in training, no buffers are written
+        return net
+
+    def _slices(self, spec: ArchSpec, skeleton: MetaNet) -> dict[str, Tensor]:
+        slices = {}
+        for name, value in skeleton.named_parameters():
+            shared, cut = name, leading
+            if name.startswith("stages."):
+                _, stage, block, inner = name.split(".", 3)
+                op = spec.stages[int(stage)].op
+                shared = shared_name(int(stage), int(block), op, inner)
+                cut = BLOCKS[op].CUTS.get(inner, leading)  # type: ignore[assignment]
+            slices[name] = cut(self.shared[_key(shared)], value.shape).contiguous()
+        return slices
+
+
+def shared_name(stage: int, block: int, op: str, inner: str) -> str:
+    """Name of the shared weights of a block's parameter: a branch for each op of a stage, a set for each position."""
+    return f"stages.{stage}.{block}.{op}.{inner}"
+
+
+def shared_shapes(space: Space) -> dict[str, Size]:
+    """The shape of each shared weight: the largest extent in each dimension that any architecture asks for."""
+    shapes: dict[str, Size] = {}
+
+    def cover(prefix: str, module: nn.Module) -> None:
+        for name, value in module.named_parameters():
+            known = shapes.get(prefix + name, value.shape)
+            shapes[prefix + name] = Size(max(a, b) for a, b in zip(known, value.shape, strict=True))
+
+    largest = space.decode([len(gene.choices) - 1 for gene in space.genes])
+    for stem, head, last in product(space.stem_width, space.head_width, space.stages[-1].width):
+        row = space.encode(largest)
+        for gene, value in (("stem_width", stem), ("head_width", head), (f"stage{len(space.stages) - 1}.width", last)):
+            column = space.column[gene]
+            row[column] = space.genes[column].choices.index(value)
+        net = MetaNet(space.decode(row), device="meta")
+        cover("stem.", net.stem)
+        cover("head.", net.head)
+    before = space.stem_width
+    for i, stage in enumerate(space.stages):
+        genes: dict[str, Any] = {"kernel": max(stage.kernel), "se": max(stage.se)}
+        with torch.device("meta"):
+            # Every width and expansion: some parts exist only where widths differ or where they are equal.
+            for op, width, expansion in product(stage.op, stage.width, stage.expansion):
+                spec = space.stage_spec(stage, {**genes, "op": op, "width": width, "expansion": expansion})
+                for w_in in before:
+                    cover(shared_name(i, 0, op, ""), BLOCKS[op](w_in, spec, stride=stage.stride))
+                for j in range(1, max(stage.depth)):
+                    cover(shared_name(i, j, op, ""), BLOCKS[op](width, spec))
+        before = stage.width
+    return shapes
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")  # a ParameterDict's keys hold no dots
+
+
+def _no_statistics() -> MetanetError:
+    return MetanetError(
+        "a sub-network of a supernet has no BatchNorm statistics of its own: in eval mode pass "
+        "stats=supernet.calibrate(spec, batches), or train the extracted network first"
+    )
+
+
+def _demand_statistics(stem: nn.Module, _: Any) -> None:
+    """Before the forward pass of an extracted network: no evaluation before BatchNorm has seen a batch."""
+    if not stem.training and int(stem.norm.num_batches_tracked) == 0:  # type: ignore[union-attr,arg-type]
+        raise _no_statistics()

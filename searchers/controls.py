@@ -1,0 +1,59 @@
+"""What a search must beat at an equal budget: chance, and "the bigger the better"."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic
+
+from metanet.errors import MetanetError
+from metanet.searchers.evaluate import Evaluator
+from metanet.searchers.executor import Executor
+from metanet.searchers.result import Scored, SearchResult
+from metanet.searchers.samplers import RandomFeasible
+from metanet.searchers.search import search
+from metanet.searchers.space import S, SearchSpace
+
+
+@dataclass(frozen=True)
+class Controls(Generic[S]):
+    """The random search, and the architecture with the most MACs among those that it drew (no score is looked at)."""
+
+    random: SearchResult[S]
+    most_macs: Scored[S]
+
+
+def controls(
+    space: SearchSpace[S],
+    evaluate: Evaluator[S] | Callable[[S], float | Mapping[str, float]],
+    *,
+    objectives: Mapping[str, str] | None = None,
+    constraints: str | None = None,
+    trials: int = 200,
+    store: str | os.PathLike[str] = "runs/first/random.journal",
+    executor: Executor | None = None,
+    seed: int = 0,
+    max_failures: int = 5,
+    quiet: bool | None = None,
+) -> Controls[S]:
+    """Runs the controls of a search: the arguments are those of `search`, the store is the controls' own.
+
+    With the search's seed the random draws begin with the very architectures that the search begins with. Raises
+    MetanetError as `search` does, and where the space has no MACs.
+    """
+    result = search(
+        space,
+        evaluate,
+        objectives=objectives,
+        constraints=constraints,
+        sampler=RandomFeasible(),
+        trials=trials,
+        store=store,
+        executor=executor,
+        seed=seed,
+        max_failures=max_failures,
+        quiet=quiet,
+    )
+    scored = result.scored
+    if not scored or any("macs" not in one.costs for one in scored):
+        raise MetanetError(f"no architecture of {space.name!r} was scored that has MACs: there is nothing to rank by")
+    return Controls(result, max(scored, key=lambda one: one.costs["macs"]))

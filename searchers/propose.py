@@ -1,0 +1,72 @@
+"""From a sampler's suggestion to an architecture that is worth evaluating."""
+
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from metanet.searchers.history import (
+    ANSWERED_BY,
+    COSTS,
+    GENES,
+    REPAIRED,
+    SLOT,
+    SPEC,
+    Genome,
+    genome,
+    proposed,
+    slot_of,
+)
+from metanet.searchers.space import S, SearchSpace
+
+POOL = 128  # feasible architectures among which an infeasible suggestion finds its nearest
+
+
+@dataclass(frozen=True)
+class Proposal(Generic[S]):
+    """A running trial, its feasible architecture and the finished trial that holds its result already, if one does."""
+
+    trial: optuna.Trial
+    spec: S
+    answer: FrozenTrial | None
+
+
+def propose(study: optuna.Study, space: SearchSpace[S], constraints: str | None, seed: int) -> Proposal[S]:
+    """Asks the study's sampler and records what will be evaluated.
+
+    A native sampler's suggestion is taken as it is. Another sampler's may be infeasible, then the nearest of a pool of
+    feasible ones takes its place; or known, then the study answers.
+    """
+    trial = study.ask()
+    slot = slot_of(study, trial.number)
+    known = proposed(space, study)
+    spec = space.suggest(trial)
+    key = genome(space, spec)
+    if not space.feasible(spec, constraints) or _running(known, key):
+        pool = space.sample(POOL, constraints, seed=[seed, slot])
+        spec, changed = _nearest(space, key, pool, known)
+        key = genome(space, spec)
+        trial.set_user_attr(REPAIRED, changed)
+    answer = known.get(key)
+    if answer is not None:
+        trial.set_user_attr(ANSWERED_BY, answer.number)
+    costs = {name: int(cost) for name, cost in space.price(spec).items()}
+    for name, value in ((SLOT, slot), (SPEC, spec.id), (GENES, key), (COSTS, costs)):
+        trial.set_user_attr(name, value)
+    return Proposal(trial, spec, answer)
+
+
+def _nearest(space: SearchSpace[S], wanted: Genome, pool: list[S], known: dict[Genome, FrozenTrial]) -> tuple[S, int]:
+    """The new architecture with the fewest changed genes, and their number; a known one only where none is new."""
+
+    def rank(key: Genome) -> tuple[bool, bool, int]:
+        return _running(known, key), key in known, sum(a != b for a, b in zip(wanted, key, strict=True))
+
+    ranked: list[tuple[tuple[bool, bool, int], Any]] = [(rank(genome(space, spec)), spec) for spec in pool]
+    (*_, changed), spec = min(ranked, key=lambda item: item[0])
+    return spec, changed
+
+
+def _running(known: dict[Genome, FrozenTrial], key: Genome) -> bool:
+    return key in known and known[key].state is TrialState.RUNNING

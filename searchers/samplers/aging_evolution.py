@@ -1,0 +1,61 @@
+"""Regularised evolution: Real, Aggarwal, Huang, Le, "Regularized Evolution for Image Classifier Architecture Search",
+AAAI 2019, arXiv 1802.01548."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, ClassVar
+
+import numpy as np
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from metanet.errors import MetanetError
+from metanet.searchers.history import complete, genome_of
+from metanet.searchers.samplers.native import NativeSampler
+from metanet.searchers.space import SearchSpace
+
+MUTANTS = 100  # tried before a slot falls back on a random architecture
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgingEvolution(NativeSampler):
+    """Mutates the winner of a tournament among the youngest; the old die, however good (algorithm 1). One objective.
+
+    population   how many of the last complete trials are alive (P); so many random ones come first
+    tournament   how many of them, drawn with replacement, compete to be the parent (S)
+    """
+
+    one_objective: ClassVar[bool] = True
+
+    population: int = 25
+    tournament: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("population", "tournament"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise MetanetError(f"`{name}` of AgingEvolution must be a whole number of at least 1, got {value!r}")
+
+    def candidates(self, space: SearchSpace[Any], study: optuna.Study, slot: int) -> Iterator[Any]:
+        """Mutants of tournament winners once the first population is there, random architectures after them."""
+        alive = complete(study)[-self.population :]
+        if len(alive) < self.population:
+            return self.draws(space, slot)
+        return chain(self._mutants(space, study, alive, slot), self.draws(space, slot))
+
+    def _mutants(
+        self, space: SearchSpace[Any], study: optuna.Study, alive: list[FrozenTrial], slot: int
+    ) -> Iterator[Any]:
+        sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
+        fitness = np.array([sign * trial.value for trial in alive if trial.value is not None])
+        rng = np.random.default_rng([self.seed, slot])
+        for _ in range(MUTANTS):
+            sample = rng.integers(len(alive), size=self.tournament)
+            parent = genome_of(space, alive[sample[np.argmax(fitness[sample])]])
+            if parent is None:
+                continue
+            with suppress(MetanetError):  # a lonely parent, without a feasible neighbour
+                yield space.mutate(space.decode(parent), rng, self.constraints)

@@ -1,0 +1,101 @@
+"""What can go wrong in a search: in its arguments, in its evaluator, and from outside."""
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_searchers_table import Recorder, Row, TableSpace, score, told
+
+from metanet.errors import MetanetError
+from metanet.searchers import search
+
+SPACE = TableSpace()
+
+
+def test_failures_are_recorded_and_never_proposed_again(tmp_path: Path) -> None:
+    def fragile(spec: Row) -> Any:
+        if spec.choices[1] == 2:
+            raise RuntimeError("out of memory")
+        return {1: math.nan, 0: score(spec)}[spec.choices[2] % 2]
+
+    recorder = Recorder(fragile)
+    result = search(SPACE, recorder, sampler="random", trials=60, max_failures=60, store=tmp_path / "s")
+    assert len(set(recorder.asked)) == 60
+    frame = result.to_dataframe()
+    assert list(frame["state"]) == [
+        "FAIL" if spec.choices[1] == 2 or spec.choices[2] == 1 else "COMPLETE" for spec in recorder.asked
+    ]
+    reasons = set(frame["reason"].dropna())
+    assert reasons == {"RuntimeError: out of memory", "the evaluator returned accuracy = nan"}
+    assert (frame["seconds"] >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (math.inf, "the evaluator returned accuracy = inf"),
+        ({"loss": 1.0}, "the evaluator returned no 'accuracy', only loss"),
+        ({"accuracy": "good"}, "the evaluator returned accuracy = 'good', which is no number"),
+        (None, "the evaluator returned accuracy = None, which is no number"),
+    ],
+)
+def test_failures_in_a_row_end_the_search_and_it_can_go_on(value: Any, reason: str, tmp_path: Path) -> None:
+    broken = True
+
+    def evaluate(spec: Row) -> Any:
+        return value if broken else score(spec)
+
+    with pytest.raises(MetanetError, match="3 evaluations in a row failed") as failure:
+        search(SPACE, evaluate, trials=9, max_failures=3, store=tmp_path / "s")
+    assert reason in str(failure.value).replace("\\", "")
+    assert "run the same search again" in str(failure.value)
+    broken = False
+    result = search(SPACE, evaluate, trials=9, max_failures=3, store=tmp_path / "s")
+    assert list(result.to_dataframe()["state"]) == ["FAIL"] * 3 + ["COMPLETE"] * 6
+
+
+def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    calls = itertools.count()
+
+    def evaluate(spec: Row) -> float:
+        if next(calls) in (3, 11):
+            raise KeyboardInterrupt
+        return score(spec)
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(SPACE, evaluate, trials=20, store=tmp_path / "s")
+    result = search(SPACE, evaluate, trials=20, store=tmp_path / "s")
+    assert list(result.to_dataframe()["state"]).count("ABANDONED") == 2
+    whole = Recorder()
+    reference = search(SPACE, whole, trials=20, store=tmp_path / "whole")
+    assert told(result) == told(reference)
+    assert result.best.spec == reference.best.spec
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sampler": "evolutoin"}, "unknown sampler 'evolutoin': did you mean 'evolution'"),
+        ({"objectives": {"accuracy": "max"}}, "unknown direction of the objective 'accuracy' 'max'"),
+        ({"objectives": {}}, "`objectives` must be names with directions"),
+        ({"trials": 0}, "`trials` must be a whole number of at least 1, got 0"),
+        ({"trials": 2.5}, "`trials` must be a whole number of at least 1, got 2.5"),
+        ({"seed": -1}, "`seed` must be a whole number of at least 0, got -1"),
+        ({"max_failures": 0}, "`max_failures` must be a whole number of at least 1, got 0"),
+        ({"constraints": "macs <= -1"}, "nothing keeps"),
+        ({"objectives": {"a": "maximize", "b": "maximize"}}, "AgingEvolution climbs one objective, got 2"),
+    ],
+)
+def test_a_wrong_argument_is_said_in_one_sentence(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(MetanetError) as failure:
+        search(SPACE, score, store=tmp_path / "s", **options)
+    assert message in str(failure.value)
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_evaluator_must_be_callable(tmp_path: Path) -> None:
+    with pytest.raises(MetanetError, match="`evaluate` must be a function of an architecture"):
+        search(SPACE, 0.5, store=tmp_path / "s")  # type: ignore[arg-type]
