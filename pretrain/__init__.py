@@ -1,8 +1,8 @@
 """Stage trainers: each turns weights into better weights."""
 
 from metanet.pretrain.expert import ExpertClassification, ExpertConfig
-from metanet.pretrain.stage import Labelled, Stage, StageResult
+from metanet.pretrain.stage import Stage, StageResult
 
-STAGES: dict[str, Stage] = {"expert": ExpertClassification()}
+STAGES: dict[str, type[Stage]] = {"expert": ExpertClassification}
 
-__all__ = ["STAGES", "ExpertClassification", "ExpertConfig", "Labelled", "Stage", "StageResult"]
+__all__ = ["STAGES", "ExpertClassification", "ExpertConfig", "Stage", "StageResult"]

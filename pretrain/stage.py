@@ -5,25 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from torch import nn
+
+from metanet.data import Labelled
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from metanet.data import ImageSource
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """The images of one task that a stage may train on.
-
-    images  where they come from
-    ids     which of them, each an index into `images`
-    """
-
-    images: "ImageSource"
-    ids: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ class Constraint:
             raise unknown("metric in a constraint", self.metric, METRICS)
         if not self.low <= self.high:
             raise MetanetError(
-                f"the range of {self.metric} is empty, got [{self.low:,.0f}, {self.high:,.0f}]: put the smaller end first"
+                f"the range of {self.metric} is empty, got [{self.low:,.0f}, {self.high:,.0f}]: "
+                "put the smaller end first"
             )
 
     def holds(self, values: Mapping[str, float]) -> bool:

@@ -73,7 +73,7 @@ class CostTable:
     def extremes(self, metric: str) -> tuple[int, int]:
         """The least and the greatest value of a metric in the space."""
         k = METRICS.index(metric)
-        return int(self._best(k, np.min)), int(self._best(k, np.max))
+        return self._best(k, np.min), self._best(k, np.max)
 
     def _best(self, k: int, pick: Callable[..., Any]) -> int:
         best = self.stem[..., k]  # (resolution, width so far)
@@ -83,7 +83,7 @@ class CostTable:
             stages = first[..., None] + rest[:, None, ..., None] * more  # depth is the last axis
             chain = best[:, :, None] + pick(stages.reshape(*stages.shape[:3], -1), axis=-1)
             best = pick(chain, axis=1)
-        return pick(best[:, :, None] + self.head[..., k])
+        return int(pick(best[:, :, None] + self.head[..., k]))
 
 
 def _fill(axes: tuple[tuple[object, ...], ...], price: Callable[..., Tally]) -> Table:

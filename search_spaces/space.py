@@ -200,10 +200,12 @@ class Space:
             stage, _, gene = name.rpartition(".")
             if stage:
                 i = int(stage.removeprefix("stage"))
-                fixed = replace(space.stages[i], **{gene: (value,)})
-                space = replace(space, stages=(*space.stages[:i], fixed, *space.stages[i + 1 :]))
+                fixed: dict[str, Any] = {gene: (value,)}
+                stages = (*space.stages[:i], replace(space.stages[i], **fixed), *space.stages[i + 1 :])
+                space = replace(space, stages=stages)
             else:
-                space = replace(space, **{name: (value,)})
+                changed: dict[str, Any] = {name: (value,)}
+                space = replace(space, **changed)
         return space
 
     def distributions(self) -> "dict[str, CategoricalDistribution]":

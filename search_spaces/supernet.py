@@ -29,14 +29,15 @@ class Supernet(nn.Module):
     """Shared weights for a space; `supernet(x, spec, stats)` is the function of `supernet.extract(spec, stats)`.
 
     num_classes   width of the classifier, 0 for pooled feature vectors as output
-    init          initial values; LayerScale starts at 0.1 here, since 1e-6 handicaps attention in short runs
+    init          initial values; by default every branch speaks from the start, since a silent one (LayerScale 1e-6,
+                  zero gamma) costs a short training most of its steps
     seed          of the initial values
     """
 
     def __init__(self, space: Space, num_classes: int = 0, *, init: Init | None = None, seed: int = 0) -> None:
         super().__init__()
         self.space = space
-        self.init = Init(layer_scale=0.1) if init is None else init
+        self.init = Init(layer_scale=1.0, zero_gamma=False) if init is None else init
         shapes = shared_shapes(space)
         self.shared = nn.ParameterDict({_key(name): nn.Parameter(torch.empty(shape)) for name, shape in shapes.items()})
         generator = torch.Generator().manual_seed(seed)
@@ -81,8 +82,9 @@ class Supernet(nn.Module):
     def extract(self, spec: ArchSpec, stats: Mapping[str, Tensor] | None = None) -> MetaNet:
         """A sub-network with its own copy of the weights. Without statistics it must be trained before it is used in
         eval mode, and says so."""
-        weights = self.weights(spec)
+        self.space.encode(spec)
         net = MetaNet(spec, self.num_classes, init=self.init, device="meta")
+        weights = self._slices(spec, net)
         net.to_empty(device=weights["stem.conv.weight"].device)
         with torch.no_grad():
             for name, value in net.named_parameters():
@@ -108,10 +110,9 @@ class Supernet(nn.Module):
         for part in net.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.momentum = None  # a plain average over the batches
-        seen = 0
-        for seen, x in enumerate(batches, start=1):
+        for x in batches:
             net(x)
-        if not seen:
+        if not int(net.stem.norm.num_batches_tracked or 0):
             raise MetanetError("calibration needs at least one batch of images, got none")
         return {name: value for name, value in net.named_buffers() if "running" in name}
 

@@ -5,7 +5,7 @@ from metanet.searchers.evaluate import Evaluator
 from metanet.searchers.executor import Executor, InProcess, Outcome
 from metanet.searchers.result import Scored, SearchResult
 from metanet.searchers.samplers import SAMPLERS, AgingEvolution, RandomFeasible
-from metanet.searchers.search import search
+from metanet.searchers.search import load_result, search
 from metanet.searchers.space import SearchSpace
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "SearchResult",
     "SearchSpace",
     "controls",
+    "load_result",
     "search",
 ]

@@ -12,14 +12,14 @@ from optuna.trial import FrozenTrial, TrialState
 from metanet.errors import MetanetError, unknown
 from metanet.searchers.evaluate import Evaluator, as_evaluator, checked
 from metanet.searchers.executor import Executor, InProcess, Outcome
-from metanet.searchers.history import METRICS, REASON, SECONDS, STOPPED, complete, live
+from metanet.searchers.history import METRICS, OPTIONS, REASON, SECONDS, STOPPED, complete, live
 from metanet.searchers.journal import Journal
 from metanet.searchers.progress import Progress, progress
 from metanet.searchers.propose import propose
 from metanet.searchers.result import SearchResult
 from metanet.searchers.samplers import SAMPLERS, AgingEvolution, Exhausted, NativeSampler
 from metanet.searchers.space import S, SearchSpace
-from metanet.searchers.store import open_study, quiet_optuna
+from metanet.searchers.store import open_study, quiet_optuna, read_study
 
 DIRECTIONS = ("maximize", "minimize")
 
@@ -77,6 +77,22 @@ def search(
         run = _Run(study, journal, space, constraints, objectives, seed, trials)
         with progress(trials, quiet) as bar:
             run.loop(evaluator, executor or InProcess(), max_failures, bar)
+    return SearchResult(study, space)
+
+
+def load_result(store: str | os.PathLike[str], space: SearchSpace[S]) -> SearchResult[S]:
+    """The result of a search that ran before, read from its store; the search may still be running.
+
+    Raises MetanetError where the file holds no study, a damaged one, or one of another space.
+    """
+    with quiet_optuna():
+        study = read_study(store)
+    searched = study.user_attrs[OPTIONS]
+    if searched["space_fingerprint"] != space.fingerprint:
+        raise MetanetError(
+            f"the study {str(store)!r} searched {searched['space']!r} with other choices than the space given has: "
+            "give the space that was searched, with the genes that were fixed"
+        )
     return SearchResult(study, space)
 
 

@@ -54,6 +54,22 @@ def open_study(
                 _abandon(journal, storage, "the search ended before the result was told")
 
 
+def read_study(path: str | os.PathLike[str]) -> optuna.Study:
+    """The study in a journal file, to look at: nothing is repaired, locked or written.
+
+    Raises MetanetError where there is none, or where it is damaged.
+    """
+    path = Path(path)
+    if not _content(path):
+        raise MetanetError(f"there is no study {str(path)!r}: name the journal file of a search")
+    _check_lines(path)
+    storage = _replayed(Journal(path))
+    studies = storage.get_all_studies()
+    if len(studies) != 1 or OPTIONS not in studies[0].user_attrs:
+        raise MetanetError(f"{str(path)!r} holds no study that `search` made: name the journal file of a search")
+    return optuna.load_study(study_name=STUDY, storage=storage)
+
+
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
     """Keeps Optuna's log lines and its warnings of experimental features from the user, inside the block only."""

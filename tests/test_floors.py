@@ -93,6 +93,8 @@ def test_import_metanet_loads_no_heavy_library():
     import subprocess
     import sys
 
-    code = "import sys, metanet; print([m for m in ('timm', 'torchvision', 'optuna', 'plotly', 'pandas', 'sklearn', 'matplotlib', 'lightning_fabric', 'rich', 'safetensors') if m in sys.modules])"
+    heavy = ["fvcore", "lightning_fabric", "matplotlib", "optuna", "pandas", "plotly", "rich"]
+    heavy += ["safetensors", "sklearn", "timm", "torchvision"]
+    code = f"import sys, metanet; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -156,7 +156,7 @@ class Payload:
 @pytest.mark.parametrize("content", [Payload(), {"state_dict": Payload()}, [1, 2], {"a": 3}], ids=repr)
 def test_foreign_content_is_refused_and_never_run(content, tmp_path):
     torch.save(content, tmp_path / "foreign.pth")
-    with pytest.raises(MetanetError, match="foreign.pth"):
+    with pytest.raises(MetanetError, match=r"foreign\.pth"):
         metanet.create(small_b15(), weights=tmp_path / "foreign.pth")
 
 

@@ -185,7 +185,7 @@ def test_names_and_frozen_genes():
     frozen = TINY.freeze(resolution=28, **{"stage0.op": "mbconv"})
     assert {(s.resolution, s.stages[0].op) for s in frozen.sample(50, seed=0)} == {(28, "mbconv")}
     assert frozen.fingerprint != TINY.fingerprint
-    with pytest.raises(MetanetError, match="unknown gene 'stage0.pp': did you mean 'stage0.op'"):
+    with pytest.raises(MetanetError, match=r"unknown gene 'stage0\.pp': did you mean 'stage0\.op'"):
         TINY.freeze(**{"stage0.pp": 3})
     with pytest.raises(MetanetError, match=r"resolution=30 is outside space metanet-tiny, which has \(28, 32"):
         TINY.freeze(resolution=30)

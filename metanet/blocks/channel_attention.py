@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metanet.blocks.layers import Linear
 from metanet.blocks.tally import Tally
 
 
@@ -18,8 +19,8 @@ class ChannelAttention(nn.Module):
         super().__init__()
         self.head_dim = head_dim
         self.temperature = nn.Parameter(torch.ones(w_in // head_dim, 1, 1))
-        self.qkv = nn.Linear(w_in, 3 * w_in)
-        self.proj = nn.Linear(w_in, w_out)
+        self.qkv = Linear(w_in, 3 * w_in)
+        self.proj = Linear(w_in, w_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, n, w_in) -> (b, n, w_out)."""

@@ -1,4 +1,4 @@
-"""Inverted residual whose expansion is a full convolution (Gupta & Akin 2020; Tan & Le 2021), as in the released MN-B15."""
+"""Inverted residual whose expansion is a full convolution (Tan & Le 2021), as in the released MN-B15."""
 
 from collections.abc import Mapping
 from typing import ClassVar

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metanet.blocks.layers import Linear
 from metanet.blocks.tally import Tally
 
 
@@ -12,8 +13,8 @@ class SelfAttention(nn.Module):
     def __init__(self, w_in: int, w_out: int, head_dim: int) -> None:
         super().__init__()
         self.head_dim = head_dim
-        self.qkv = nn.Linear(w_in, 3 * w_in)
-        self.proj = nn.Linear(w_in, w_out)
+        self.qkv = Linear(w_in, 3 * w_in)
+        self.proj = Linear(w_in, w_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, n, w_in) -> (b, n, w_out)."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from metanet.blocks.channel_attention import ChannelAttention
 from metanet.blocks.cuts import Cut, thirds
-from metanet.blocks.layers import PooledShortcut, conv, drop_path, hidden_width
+from metanet.blocks.layers import Linear, PooledShortcut, conv, drop_path, hidden_width
 from metanet.blocks.self_attention import SelfAttention
 from metanet.blocks.tally import Tally
 from metanet.spec import StageSpec
@@ -25,8 +25,8 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.expand = nn.Linear(width, hidden)
-        self.project = nn.Linear(hidden, width)
+        self.expand = Linear(width, hidden)
+        self.project = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, n, width) -> (b, n, width)."""

@@ -1,0 +1,57 @@
+"""Runs the main job: trains a supernet, searches under constraints with probe accuracy as the score, retrains the
+winner and the winners of two controls (random search, most MACs) from scratch, tests all of them once on images that
+nothing else saw, and writes a report.
+
+Killed at any moment and run again with the same command, it goes on where it was and ends the same.
+"""
+
+import argparse
+
+HELP = "search, retrain, test, report"
+EXAMPLE = "metanet search --constraints 'macs <= 2M, params <= 200k' --trials 200 --out runs/small"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this command's arguments."""
+    where = parser.add_argument_group("what is searched")
+    where.add_argument("--space", default="metanet-tiny", help="space (default: %(default)s)")
+    where.add_argument("--data", default="mnist-5k", help="images (default: %(default)s)")
+    where.add_argument(
+        "--resolution", type=int, default=28, help="fixes the resolution; 0 searches it (default: %(default)s)"
+    )
+    where.add_argument(
+        "--constraints", default="macs <= 3M, params <= 300k", metavar="RULES", help="default: %(default)s"
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--sampler", default="evolution", help="evolution or random (default: %(default)s)")
+    how.add_argument("--trials", type=int, default=60, help="architectures to score (default: %(default)s)")
+    how.add_argument("--supernet-steps", type=int, default=350, metavar="N", help="default: %(default)s")
+    how.add_argument("--epochs", type=int, default=5, help="of retraining (default: %(default)s)")
+    how.add_argument("--retrain-seeds", type=int, default=3, metavar="N", help="default: %(default)s")
+    how.add_argument("--percents", type=float, nargs="+", default=[1, 10, 100], help="of the probe's training images")
+    how.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
+    parser.add_argument("--out", default="runs/search", help="run folder (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the job and says what to look at and what to type next."""
+    from metanet.cli.job import JobOptions, run_job
+
+    options = JobOptions(
+        space=args.space,
+        data=args.data,
+        resolution=args.resolution or None,
+        constraints=args.constraints,
+        sampler=args.sampler,
+        trials=args.trials,
+        supernet_steps=args.supernet_steps,
+        epochs=args.epochs,
+        retrain_seeds=args.retrain_seeds,
+        percents=tuple(args.percents),
+        seed=args.seed,
+    )
+    verdict = run_job(options, args.out, quiet=args.quiet or None)
+    print(verdict)
+    print(f"open {args.out}/report.html, then type: metanet bench {args.out}/winner.safetensors timm:resnet18")
+    return 0

@@ -1,0 +1,42 @@
+"""Shows a search space: its genes, its exact size, its cheapest and dearest network; or draws networks from it."""
+
+import argparse
+
+HELP = "a search space, or networks drawn from it"
+EXAMPLE = "metanet space metanet-tiny --where 'macs in [1M, 5M], params <= 400k' --sample 5"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this command's arguments."""
+    parser.add_argument("space", nargs="?", default="metanet-tiny", help="name of the space (default: %(default)s)")
+    parser.add_argument("--where", metavar="RULES", help="constraints on the networks that are drawn")
+    parser.add_argument("--sample", type=int, metavar="N", help="draw N networks and print their specs and costs")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON, one spec a network that was drawn")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the space or the drawn networks."""
+    from metanet.cli.output import emit, table
+    from metanet.search_spaces import load_space
+
+    space = load_space(args.space)
+    if args.sample is not None:
+        specs = space.sample(args.sample, args.where, seed=args.seed)
+        if args.json:
+            return emit([spec.to_dict() for spec in specs])
+        rows = [
+            {"id": spec.id, "resolution": spec.resolution, **space.price(spec)}
+            | {f"stage {i}": f"{s.op} {s.depth}x{s.width}" for i, s in enumerate(spec.stages)}
+            for spec in specs
+        ]
+        return table(rows)
+    extremes = {metric: space.table.extremes(metric) for metric in ("macs", "params")}
+    if args.json:
+        genes = {gene.name: list(gene.choices) for gene in space.genes}
+        return emit({"name": space.name, "size": space.size, "extremes": extremes, "genes": genes})
+    table([{"gene": gene.name, "choices": ", ".join(map(str, gene.choices))} for gene in space.genes])
+    print(f"{space.name}: {space.size:,} distinct architectures")
+    for metric, (low, high) in extremes.items():
+        print(f"{metric}: {low:,} to {high:,}")
+    return 0

@@ -1,0 +1,93 @@
+"""Writes the generated tables of README.md and docs/ from perf/results and from the zoo; `--check` only compares.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. Command: `make docs`.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import metanet
+from metanet.factory import MODELS
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def markdown(rows: list[dict[str, Any]], note: str) -> str:
+    """Rows as a Markdown table with a line on where they come from."""
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows]
+    return "\n".join([*lines, "", f"<sub>{note}</sub>", ""])
+
+
+def _note(about: dict[str, Any], command: str) -> str:
+    machine = about["machine"]
+    return f"{about['created'][:10]}, torch {about['versions']['torch']}, {machine['cpus']} CPU cores: `{command}`"
+
+
+def _stored(name: str) -> dict[str, Any]:
+    return dict(json.loads((ROOT / "perf" / "results" / f"{name}.json").read_text()))
+
+
+def models() -> str:
+    """The members of the family."""
+    rows = []
+    for name, member in MODELS.items():
+        cost = metanet.cost(name, resolution=224)
+        rows.append(
+            {
+                "name": name,
+                "parameters": f"{cost.params:,}",
+                "MACs at 224 px": f"{cost.macs:,}",
+                "provenance": member.provenance,
+            }
+        )
+    return markdown(rows, "without classifier: `metanet list`, `metanet cost NAME --resolution 224`")
+
+
+def basics() -> str:
+    """What the basics cost."""
+    about = _stored("basics")
+    rows = [{"what": row["what"], "measured": f"{row['value']:.2f} {row['unit']}"} for row in about["rows"]]
+    return markdown(rows, _note(about, "python perf/measure_basics.py"))
+
+
+def demo() -> str:
+    """What the main job found."""
+    about = _stored("demo")
+    rows = [{k: v if isinstance(v, str) else f"{v:.1%}" for k, v in row.items()} for row in about["rows"]]
+    return markdown(rows, _note(about, "make demo && python perf/measure_demo.py"))
+
+
+def times() -> str:
+    """How long the phases of the main job took."""
+    about = _stored("demo")
+    rows = [{"phase": phase, "seconds": took} for phase, took in about["seconds"].items()]
+    return markdown(rows, _note(about, "make demo && python perf/measure_demo.py"))
+
+
+TABLES: dict[str, Callable[[], str]] = {"models": models, "basics": basics, "demo": demo, "times": times}
+
+
+def written(text: str) -> str:
+    """A page with its tables as they should be."""
+    return _TABLE.sub(lambda m: m[1] + TABLES[m[2]]() + m[3], text)
+
+
+def main() -> None:
+    """Writes the pages, or with --check fails where one is not up to date."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if "--check" in sys.argv and text != written(text):
+            raise SystemExit(f"{page.name} is not what the stored results say: run make docs")
+        page.write_text(written(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
