@@ -93,6 +93,9 @@ def test_damaged_and_foreign_files_of_a_run_are_left_alone(capsys, tmp_path):
         (tmp_path / name).write_bytes(content)
         code, _, err = said(["report", str(tmp_path / name)], capsys)
         assert code == 2 and "damaged" in err and (tmp_path / name).read_bytes() == content
+    (tmp_path / "spec.json").write_text('{"stem_width": 16, "stages": [{"op": "mbconv", "depth": 0}]}')
+    code, _, err = said(["cost", str(tmp_path / "spec.json")], capsys)
+    assert code == 2 and "spec.json': stage 0 lacks the fields expansion, width" in err
     (tmp_path / "bad.safetensors").write_bytes(b"12345678 no tensors")
     code, _, err = said(["show", str(tmp_path / "bad.safetensors")], capsys)
     assert code == 2 and "cannot read weights from" in err

@@ -1,5 +1,6 @@
 """Networks of any spec: costs to the integer, any input size, timm's interface, initial values, files."""
 
+import math
 import time
 
 import pytest
@@ -25,6 +26,25 @@ def test_costs_equal_torchs_count_to_the_integer(spec, height, width, classes):
         net(torch.empty(1, 3, height, width, device="meta"))
     assert cost.macs == counter.get_total_flops() // 2
     assert cost.params == sum(p.numel() for p in net.parameters())
+
+
+def test_costs_equal_fvcores_count_without_norms():
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # fvcore scripts a function when it is imported
+        from fvcore.nn import FlopCountAnalysis
+
+    def attention(inputs, _):
+        (q, k, v) = (i.type().sizes() for i in inputs[:3])
+        return math.prod(q[:-2]) * q[-2] * k[-2] * (q[-1] + v[-1])
+
+    net = MetaNet(small(), 3).eval()
+    count = FlopCountAnalysis(net, torch.randn(1, 3, 40, 40)).unsupported_ops_warnings(False)
+    for name in ("aten::batch_norm", "aten::layer_norm"):
+        count.set_op_handle(name, lambda inputs, outputs: 0)
+    count.set_op_handle("aten::scaled_dot_product_attention", attention)
+    assert count.total() == price(small(), resolution=40, num_classes=3).macs
 
 
 def test_the_cost_of_a_hand_derived_network():

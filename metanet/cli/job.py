@@ -20,7 +20,7 @@ from metanet.model import MetaNet
 from metanet.pretrain import ExpertClassification, ExpertConfig
 from metanet.runs import atomic_write, manifest, open_run, write_json
 from metanet.search_spaces import SandwichConfig, Space, Supernet, load_space, train_supernet
-from metanet.searchers import SAMPLERS, Controls, SearchResult, controls, search
+from metanet.searchers import SAMPLERS, Controls, SearchResult, controls, load_result, search
 from metanet.spec import ArchSpec
 from metanet.training import weights_digest
 
@@ -99,10 +99,13 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
     Raises MetanetError for options that cannot be met, a folder that cannot be written, and damaged files of an
     earlier run.
     """
-    from metanet.cli.job_report import verdict, write_report
+    from metanet.cli.job_report import write_report
 
     setting = prepare(options)
     folder, seconds = open_run(out), dict[str, float]()
+    for store in ("search.journal", "random.journal"):
+        if (folder / store).exists():
+            load_result(folder / store, setting.space)  # a damaged study ends here, before any work
     with _timed(seconds, "supernet"):
         supernet = _supernet(options, setting, folder, quiet)
     with _timed(seconds, "search"):
@@ -121,8 +124,7 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
         atomic_write(folder / "scores.csv", cells.to_csv(index=False))
     outcome = Outcome(options, setting, result, control, winners, nets, cells, histories, seconds)
     _keep_winner(folder, outcome)
-    write_report(outcome, folder)
-    return verdict(outcome)
+    return write_report(outcome, folder)
 
 
 @contextmanager

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from metanet.bench import FeatureCache, LinearProbe
 from metanet.cli.job import Outcome
+from metanet.cli.verdict import accuracy_by_seed, verdict
 from metanet.cost import describe
 from metanet.report import (
     Html,
@@ -27,18 +26,19 @@ from metanet.report.style import quantity
 from metanet.runs import atomic_write
 from metanet.searchers import SearchResult
 from metanet.spec import ArchSpec
-from metanet.stats import paired_bootstrap, seeds_interval
+from metanet.stats import seeds_interval
 
 
-def write_report(outcome: Outcome, folder: Path) -> None:
-    """Writes report.html and PNG copies of its plots."""
+def write_report(outcome: Outcome, folder: Path) -> str:
+    """Writes report.html and PNG copies of its plots, and returns the verdict."""
+    said = verdict(outcome)
     plots = _plots(outcome)
     drawing = draw(describe(outcome.winners["search"]))
     for name, plot in plots.items():
         plot.save_png(folder / f"{name}.png")
     drawing.save_png(folder / "winner.png")
     sections = [
-        Section("Did the search pay?", [paragraph(verdict(outcome)), _comparison(outcome), *_shown(plots, "curve")]),
+        Section("Did the search pay?", [_comparison(outcome), *_shown(plots, "curve")]),
         Section("The winner", [paragraph(_winner(outcome)), svg(drawing.svg)]),
         Section("The search", [paragraph(_about(outcome)), *_shown(plots, "trajectory", "front")]),
         Section("Every score", [_scores(outcome)]),
@@ -46,77 +46,28 @@ def write_report(outcome: Outcome, folder: Path) -> None:
         Section("What it was made with", [_options(outcome)]),
     ]
     title = f"{outcome.options.space} on {outcome.options.data}"
-    atomic_write(folder / "report.html", page(title, sections, lead=verdict(outcome)))
-
-
-def verdict(outcome: Outcome) -> str:
-    """One plain sentence on whether the search beat its controls, at the largest percentage."""
-    parts = [_against(outcome, name) for name in outcome.winners if name != "search"]
-    top = max(outcome.options.percents)
-    mean = _by_seed(outcome, "search", top).mean()
-    return (
-        f"With {top:g} % of the probe's training images the search's winner reaches {mean:.1%} on the test images: "
-        f"{'; '.join(parts)}."
-    )
-
-
-def _against(outcome: Outcome, name: str) -> str:
-    if outcome.winners[name] == outcome.winners["search"]:
-        return f"{name} found the same architecture"
-    row = _difference(outcome, name)
-    if row["low"] > 0:
-        says = "it beats"
-    elif row["high"] < 0:
-        says = "it is beaten by"
-    else:
-        says = "it is not told apart from"
-    return (
-        f"{says} {name} ({100 * row['mean']:+.2f} points, 95 % intervals {100 * row['low']:+.2f} to "
-        f"{100 * row['high']:+.2f} over seeds and {100 * row['test_low']:+.2f} to {100 * row['test_high']:+.2f} "
-        "over test images)"
-    )
-
-
-def _difference(outcome: Outcome, name: str) -> dict[str, float]:
-    """The search's winner minus a control's: paired by retraining seed, and by test image over the seeds' mean."""
-    terms = {own: _terms(outcome, own) for own in ("search", name)}  # (seeds, test images)
-    by_seed = (terms["search"] - terms[name]).mean(axis=1)
-    seeds = seeds_interval(by_seed)
-    images = paired_bootstrap(terms["search"].mean(axis=0), terms[name].mean(axis=0))
-    beats = min(seeds.low, images.low)
-    loses = max(seeds.high, images.high)
-    both = {"low": seeds.low, "high": seeds.high}
-    if beats <= 0 <= seeds.low or seeds.high <= 0 <= loses:
-        both = {"low": min(seeds.low, 0.0), "high": max(seeds.high, 0.0)}
-    return {"mean": seeds.mean, **both, "test_low": images.low, "test_high": images.high}
-
-
-def _terms(outcome: Outcome, name: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
-    """1 or 0 for each retraining seed and test image: whether the probe on all its training images is right."""
-    probe, task = LinearProbe(extract=FeatureCache()), outcome.setting.task
-    return np.stack([probe.terms(net, task, task.train) for net in outcome.nets[name]])
-
-
-def _by_seed(outcome: Outcome, name: str, percent: float) -> "pd.Series[float]":
-    """Test accuracy of each retraining seed, the mean over the draws of the probe's training images."""
-    cells = outcome.cells
-    own = cells[cells["backbone"].str.startswith(f"{name}, seed ") & (cells["percent"] == percent)]
-    return own.groupby("backbone")["value"].mean()
+    atomic_write(folder / "report.html", page(title, sections, lead=said))
+    return said
 
 
 def _comparison(outcome: Outcome) -> Html:
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, spec in outcome.winners.items():
         cost = outcome.setting.space.price(spec)
-        row: dict[str, object] = {"winner of": name, "architecture": spec.id}
+        row: dict[str, object] = {"winner of, or baseline": name, "architecture": spec.id}
         row |= {"MACs": quantity(cost["macs"]), "parameters": quantity(cost["params"])}
         for percent in outcome.options.percents:
-            interval = seeds_interval(_by_seed(outcome, name, percent).to_numpy())
+            interval = seeds_interval(accuracy_by_seed(outcome, name, percent).to_numpy())
             row[f"{percent:g} %"] = f"{interval.mean:.1%} ± {interval.high - interval.mean:.1%}"
         rows.append(row)
+    for name in ("majority class", "raw pixels", "random initialisation of search, seed 0"):
+        own = outcome.cells[outcome.cells["backbone"] == name].groupby("percent")["value"].mean()
+        row = {"winner of, or baseline": name.removesuffix(", seed 0")}
+        row |= dict.fromkeys(("architecture", "MACs", "parameters"), "–")
+        rows.append(row | {f"{percent:g} %": f"{own[percent]:.1%}" for percent in outcome.options.percents})
     caption = (
-        f"Test accuracy by share of the probe's training images; mean over {outcome.options.retrain_seeds} retraining "
-        "seeds with the 95 % interval over seeds"
+        f"Test accuracy by share of the probe's training images; winners: mean over {outcome.options.retrain_seeds} "
+        "retraining seeds with the 95 % interval over seeds; below them what any network must beat"
     )
     return table(pd.DataFrame(rows), caption=caption)
 
