@@ -1,8 +1,8 @@
 """Training a supernet with the sandwich rule and in-place distillation (Yu et al. 2020, BigNAS, sections 3.1-3.2).
 
 Each step trains the largest network on the labels, and the smallest and some random ones on the largest one's
-predictions; their gradients are summed before the update. Lab note, `metanet-tiny` at 28 pixels on MNIST-5k with the
-defaults: see `metanet search --help` for the command and docs/results.md for measured times and scores.
+predictions; their gradients are summed before the update. Lab note: `metanet search` trains `metanet-tiny` at 28 pixels
+on 2,500 images of MNIST-5k with these defaults; README has the time that it took.
 """
 
 import hashlib
@@ -49,10 +49,10 @@ class SandwichConfig:
     batch_size: int = 64
     samples: int = 1
     lr: float = 1e-2
-    warmup: int = 20
+    warmup: int = 10
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
-    shift: int = 2
+    shift: int = 1
     clip: float = 1.0
     constraints: str | None = None
     seed: int = 0

@@ -2,11 +2,12 @@
 
 There are no dynamic layers: a sub-network is its ordinary MetaNet, built on the meta device and run with slices of
 the shared weights through `torch.func.functional_call`. Each op of a stage has its own branch of weights, and each
-block position its own. BatchNorm statistics belong to a sub-network: training uses those of the batch, evaluation
-takes the ones that `calibrate` measured.
+block position its own; the shortcut is shared by all ops. BatchNorm statistics belong to a sub-network: training uses
+those of the batch, evaluation takes the ones that `calibrate` measured.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -29,15 +30,15 @@ class Supernet(nn.Module):
     """Shared weights for a space; `supernet(x, spec, stats)` is the function of `supernet.extract(spec, stats)`.
 
     num_classes   width of the classifier, 0 for pooled feature vectors as output
-    init          initial values; by default every branch speaks from the start, since a silent one (LayerScale 1e-6,
-                  zero gamma) costs a short training most of its steps
+    init          initial values; branches start near silence (LayerScale 0.1, zero gamma), so that all ops of a stage
+                  start from the same features
     seed          of the initial values
     """
 
     def __init__(self, space: Space, num_classes: int = 0, *, init: Init | None = None, seed: int = 0) -> None:
         super().__init__()
         self.space = space
-        self.init = Init(layer_scale=1.0, zero_gamma=False) if init is None else init
+        self.init = Init(layer_scale=0.1) if init is None else init
         shapes = shared_shapes(space)
         self.shared = nn.ParameterDict({_key(name): nn.Parameter(torch.empty(shape)) for name, shape in shapes.items()})
         generator = torch.Generator().manual_seed(seed)
@@ -137,18 +138,22 @@ class Supernet(nn.Module):
 
 
 def shared_name(stage: int, block: int, op: str, inner: str) -> str:
-    """Name of the shared weights of a block's parameter: a branch for each op of a stage, a set for each position."""
-    return f"stages.{stage}.{block}.{op}.{inner}"
+    """Name of the shared weights of a block's parameter: a branch for each op of a stage, a set for each position.
+
+    The shortcut is one for all ops: it gives them a common basis, so that the next stage meets features that differ by
+    a residual branch, not by an arbitrary rotation.
+    """
+    return f"stages.{stage}.{block}.{inner if inner.startswith('shortcut.') else f'{op}.{inner}'}"
 
 
 def shared_shapes(space: Space) -> dict[str, Size]:
     """The shape of each shared weight: the largest extent in each dimension that any architecture asks for."""
     shapes: dict[str, Size] = {}
 
-    def cover(prefix: str, module: nn.Module) -> None:
+    def cover(module: nn.Module, name_of: Callable[[str], str]) -> None:
         for name, value in module.named_parameters():
-            known = shapes.get(prefix + name, value.shape)
-            shapes[prefix + name] = Size(max(a, b) for a, b in zip(known, value.shape, strict=True))
+            known = shapes.get(name_of(name), value.shape)
+            shapes[name_of(name)] = Size(max(a, b) for a, b in zip(known, value.shape, strict=True))
 
     largest = space.decode([len(gene.choices) - 1 for gene in space.genes])
     for stem, head, last in product(space.stem_width, space.head_width, space.stages[-1].width):
@@ -157,8 +162,8 @@ def shared_shapes(space: Space) -> dict[str, Size]:
             column = space.column[gene]
             row[column] = space.genes[column].choices.index(value)
         net = MetaNet(space.decode(row), device="meta")
-        cover("stem.", net.stem)
-        cover("head.", net.head)
+        cover(net.stem, "stem.{}".format)
+        cover(net.head, "head.{}".format)
     before = space.stem_width
     for i, stage in enumerate(space.stages):
         genes: dict[str, Any] = {"kernel": max(stage.kernel), "se": max(stage.se)}
@@ -167,9 +172,9 @@ def shared_shapes(space: Space) -> dict[str, Size]:
             for op, width, expansion in product(stage.op, stage.width, stage.expansion):
                 spec = space.stage_spec(stage, {**genes, "op": op, "width": width, "expansion": expansion})
                 for w_in in before:
-                    cover(shared_name(i, 0, op, ""), BLOCKS[op](w_in, spec, stride=stage.stride))
+                    cover(BLOCKS[op](w_in, spec, stride=stage.stride), partial(shared_name, i, 0, op))
                 for j in range(1, max(stage.depth)):
-                    cover(shared_name(i, j, op, ""), BLOCKS[op](width, spec))
+                    cover(BLOCKS[op](width, spec), partial(shared_name, i, j, op))
         before = stage.width
     return shapes
 

@@ -11,6 +11,7 @@ from metanet import Init, MetanetError
 from metanet.data import ArrayImages, Labelled
 from metanet.search_spaces import SandwichConfig, Space, StageChoices, Supernet, load_space, train_supernet
 from metanet.search_spaces.sandwich import sandwich
+from metanet.search_spaces.supernet import shared_name
 from metanet.spec import OPS
 
 TINY = load_space("metanet-tiny").freeze(resolution=28)
@@ -76,7 +77,7 @@ def test_gradients_reach_exactly_the_slices_used(seed):
         key = name
         if part == "stages":
             i, j, rest = inner.split(".", 2)
-            key = f"stages.{i}.{j}.{spec.stages[int(i)].op}.{rest}"
+            key = shared_name(int(i), int(j), spec.stages[int(i)].op, rest)
         grad = touched[key.replace(".", "/")]
         assert torch.allclose(grad.abs().sum(), p.grad.abs().sum(), rtol=1e-4, atol=1e-6), name
         assert int((grad != 0).sum()) <= p.numel()

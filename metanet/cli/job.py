@@ -35,7 +35,7 @@ class JobOptions:
     space: str = "metanet-tiny"
     data: str = "mnist-5k"
     resolution: int | None = 28
-    constraints: str = "macs <= 3M, params <= 300k"
+    constraints: str = "macs <= 2M, params <= 200k"
     sampler: str = "evolution"
     trials: int = 60
     supernet_steps: int = 350

@@ -128,11 +128,11 @@ def _mark(trials: dict[str, pd.DataFrame], spec: ArchSpec) -> tuple[float, float
 
 
 def _curve(outcome: Outcome) -> pd.DataFrame:
-    """Accuracy against percentage: winners over their retraining seeds, baselines over draws, image intervals."""
-    cells = outcome.cells.copy()
-    cells["backbone"] = cells["backbone"].str.replace(r"^(?!random init)(.*), seed \d+$", r"\1", regex=True)
-    keep = ~cells["backbone"].str.startswith("random initialisation of") | cells["backbone"].str.contains("of search")
-    return cells[keep].groupby(["backbone", "percent"], sort=False)[["value", "ci_low", "ci_high"]].mean().reset_index()
+    """Accuracy against percentage: winners over their retraining seeds, baselines over draws, image intervals; of the
+    random initialisations that of the search's winner."""
+    cells = outcome.cells[~outcome.cells["backbone"].str.contains("initialisation of (?!search)")].copy()
+    cells["backbone"] = cells["backbone"].str.replace(r"( of search)?, seed \d+$", "", regex=True)
+    return cells.groupby(["backbone", "percent"], sort=False)[["value", "ci_low", "ci_high"]].mean().reset_index()
 
 
 def _shown(plots: dict[str, Plot], *names: str) -> list[Html]:

@@ -8,7 +8,7 @@ Killed at any moment and run again with the same command, it goes on where it wa
 import argparse
 
 HELP = "search, retrain, test, report"
-EXAMPLE = "metanet search --constraints 'macs <= 2M, params <= 200k' --trials 200 --out runs/small"
+EXAMPLE = "metanet search --constraints 'macs <= 1M, params <= 100k' --trials 200 --out runs/small"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--resolution", type=int, default=28, help="fixes the resolution; 0 searches it (default: %(default)s)"
     )
     where.add_argument(
-        "--constraints", default="macs <= 3M, params <= 300k", metavar="RULES", help="default: %(default)s"
+        "--constraints", default="macs <= 2M, params <= 200k", metavar="RULES", help="default: %(default)s"
     )
     how = parser.add_argument_group("how")
     how.add_argument("--sampler", default="evolution", help="evolution or random (default: %(default)s)")

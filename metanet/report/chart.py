@@ -126,8 +126,9 @@ def save_png(chart: Chart, path: Path) -> Path:
     axes.tick_params(colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
-    if any(series.legend for series in chart.series):
-        figure.legend(loc="outside upper left", ncols=5, frameon=False, labelcolor=INK)
+    if names := [series.name for series in chart.series if series.legend]:
+        columns = max(1, min(5, 96 // (max(map(len, names)) + 8)))  # about 96 characters and 8 a mark are one line
+        figure.legend(loc="outside upper left", ncols=columns, frameon=False, labelcolor=INK)
     return write_png(figure, path)
 
 

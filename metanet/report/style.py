@@ -15,10 +15,14 @@ BLUE, ORANGE, GREEN, PURPLE, OLIVE, RED, GREY = (
 DARK = "#14171c"  # the page at night
 COLOURS = {
     "search": BLUE,
-    "random": ORANGE,
-    "rank by MACs": GREEN,
-    "winner": RED,
+    "winner of search": BLUE,
+    "random search": ORANGE,
+    "winner of random search": ORANGE,
+    "most MACs": GREEN,
+    "winner of most MACs": GREEN,
     "majority class": GREY,
+    "raw pixels": PURPLE,
+    "random initialisation": OLIVE,
     "mbconv": BLUE,
     "fused_mbconv": GREEN,
     "self_attention": ORANGE,
