@@ -20,6 +20,7 @@ def summary() -> list[dict[str, object]]:
     """Mean test accuracy by network and percentage, over retraining seeds and draws of the probe's images."""
     cells = pd.read_csv(RUN / "scores.csv")
     cells["network"] = cells["backbone"].str.replace(r"^(?!random init)(.*), seed \d+$", r"winner of \1", regex=True)
+    cells["network"] = cells["network"].str.removesuffix(", seed 0")
     means = cells.groupby(["network", "percent"], sort=False)["value"].mean().unstack()
     return [{"network": name, **{f"{p:g} %": row[p] for p in means.columns}} for name, row in means.iterrows()]
 
@@ -29,7 +30,8 @@ def main() -> None:
     if not (RUN / "report.html").exists() and metanet(["search", "--out", str(RUN)]) != 0:
         raise SystemExit("the main job failed")
     about = json.loads((RUN / "manifest.json").read_text())
-    write_json(ROOT / "perf" / "results" / "demo.json", {**about, "rows": summary()})
+    verdict = (RUN / "verdict.txt").read_text().strip()
+    write_json(ROOT / "perf" / "results" / "demo.json", {**about, "verdict": verdict, "rows": summary()})
     for name in ("front", "winner"):
         shutil.copyfile(RUN / f"{name}.png", ROOT / "docs" / "img" / f"{name}.png")
 

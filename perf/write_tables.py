@@ -62,7 +62,7 @@ def demo() -> str:
     """What the main job found."""
     about = _stored("demo")
     rows = [{k: v if isinstance(v, str) else f"{v:.1%}" for k, v in row.items()} for row in about["rows"]]
-    return markdown(rows, _note(about, "make demo && python perf/measure_demo.py"))
+    return markdown(rows, _note(about, "make demo && python perf/measure_demo.py")) + f"\n{about['verdict']}\n\n"
 
 
 def times() -> str:

@@ -1,5 +1,6 @@
 """The main job, phase after phase; each phase is resumable by itself, so the whole is."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -102,7 +103,8 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
     from metanet.cli.job_report import write_report
 
     setting = prepare(options)
-    folder, seconds = open_run(out), dict[str, float]()
+    folder = open_run(out)
+    seconds = _earlier_seconds(folder)
     for store in ("search.journal", "random.journal"):
         if (folder / store).exists():
             load_result(folder / store, setting.space)  # a damaged study ends here, before any work
@@ -127,11 +129,17 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
     return write_report(outcome, folder)
 
 
+def _earlier_seconds(folder: Path) -> dict[str, float]:
+    """What each phase took when the run was finished before: a repetition finds most of the work done."""
+    path = folder / "manifest.json"
+    return dict(json.loads(path.read_text())["seconds"]) if path.exists() else {}
+
+
 @contextmanager
 def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     start = time.monotonic()
     yield
-    seconds[phase] = round(time.monotonic() - start, 1)
+    seconds[phase] = max(seconds.get(phase, 0.0), round(time.monotonic() - start, 1))
 
 
 def _supernet(options: JobOptions, setting: Setting, folder: Path, quiet: bool | None) -> Supernet:

@@ -30,8 +30,9 @@ from metanet.stats import seeds_interval
 
 
 def write_report(outcome: Outcome, folder: Path) -> str:
-    """Writes report.html and PNG copies of its plots, and returns the verdict."""
+    """Writes report.html, PNG copies of its plots and verdict.txt, and returns the verdict."""
     said = verdict(outcome)
+    atomic_write(folder / "verdict.txt", said + "\n")
     plots = _plots(outcome)
     drawing = draw(describe(outcome.winners["search"]))
     for name, plot in plots.items():
