@@ -15,7 +15,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
     parser.add_argument("networks", nargs="+", metavar="NETWORK", help="networks to score")
     parser.add_argument("--data", default="mnist-5k", help="images (default: %(default)s)")
-    parser.add_argument("--percents", type=float, nargs="+", default=[1, 10, 100], help="of the training images")
+    parser.add_argument(
+        "--percents", type=float, nargs="+", default=[1, 10, 100], help="of the training images (default: 1 10 100)"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="draws of the training images (default: %(default)s)")
     parser.add_argument("--resolution", type=int, default=32, help="of networks without their own (default: 32)")
     parser.add_argument("--pretrained", action="store_true", help="timm networks with pretrained weights")

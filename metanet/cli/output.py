@@ -15,6 +15,7 @@ def emit(value: Any) -> int:
 
 def table(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> int:
     """Prints rows as a table on stdout, numbers to the right; returns exit code 0."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
@@ -22,7 +23,9 @@ def table(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> int:
     if not rows:
         console.print("nothing to show")
         return 0
-    grid = Table(title=title or None, title_justify="left", title_style="dim", header_style="bold")
+    grid = Table(
+        box=SIMPLE, pad_edge=False, title=title or None, title_justify="left", title_style="dim", header_style="bold"
+    )
     for name in rows[0]:
         cells = [str(row[name]) for row in rows]
         right = all(cell[:1].isdigit() or cell[:1] in "-–" for cell in cells)

@@ -14,21 +14,38 @@ EXAMPLE = "metanet search --constraints 'macs <= 1M, params <= 100k' --trials 20
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
     where = parser.add_argument_group("what is searched")
-    where.add_argument("--space", default="metanet-tiny", help="space (default: %(default)s)")
-    where.add_argument("--data", default="mnist-5k", help="images (default: %(default)s)")
+    where.add_argument("--space", default="metanet-tiny", help="space to search (default: %(default)s)")
+    where.add_argument("--data", default="mnist-5k", help="labelled images (default: %(default)s)")
     where.add_argument(
         "--resolution", type=int, default=28, help="fixes the resolution; 0 searches it (default: %(default)s)"
     )
     where.add_argument(
-        "--constraints", default="macs <= 2M, params <= 200k", metavar="RULES", help="default: %(default)s"
+        "--constraints",
+        default="macs <= 2M, params <= 200k",
+        metavar="RULES",
+        help="that every network keeps (default: %(default)s)",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--sampler", default="evolution", help="evolution or random (default: %(default)s)")
     how.add_argument("--trials", type=int, default=60, help="architectures to score (default: %(default)s)")
-    how.add_argument("--supernet-steps", type=int, default=350, metavar="N", help="default: %(default)s")
-    how.add_argument("--epochs", type=int, default=5, help="of retraining (default: %(default)s)")
-    how.add_argument("--retrain-seeds", type=int, default=3, metavar="N", help="default: %(default)s")
-    how.add_argument("--percents", type=float, nargs="+", default=[1, 10, 100], help="of the probe's training images")
+    how.add_argument(
+        "--supernet-steps",
+        type=int,
+        default=350,
+        metavar="N",
+        help="updates of the shared weights (default: %(default)s)",
+    )
+    how.add_argument("--epochs", type=int, default=5, help="of each retraining (default: %(default)s)")
+    how.add_argument(
+        "--retrain-seeds", type=int, default=3, metavar="N", help="retrainings a winner (default: %(default)s)"
+    )
+    how.add_argument(
+        "--percents",
+        type=float,
+        nargs="+",
+        default=[1, 10, 100],
+        help="of the probe's training images (default: 1 10 100)",
+    )
     how.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
     parser.add_argument("--out", default="runs/search", help="run folder (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     shown = [
         {
             "part": row["name"],
-            "op": row["op"],
+            "op": row["op"].replace("_", " "),
             "depth": row["depth"],
             "width": row["width"],
             "map": f"{row['map'][0]}x{row['map'][1]}",

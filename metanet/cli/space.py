@@ -2,6 +2,7 @@
 
 import argparse
 
+SHORT = {"mbconv": "MB", "fused_mbconv": "FusedMB", "self_attention": "SA", "channel_attention": "XCA"}
 HELP = "a search space, or networks drawn from it"
 EXAMPLE = "metanet space metanet-tiny --where 'macs in [1M, 5M], params <= 400k' --sample 5"
 
@@ -18,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the space or the drawn networks."""
     from metanet.cli.output import emit, table
+    from metanet.report.style import quantity
     from metanet.search_spaces import load_space
 
     space = load_space(args.space)
@@ -26,8 +28,13 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             return emit([spec.to_dict() for spec in specs])
         rows = [
-            {"id": spec.id, "resolution": spec.resolution, **space.price(spec)}
-            | {f"stage {i}": f"{s.op} {s.depth}x{s.width}" for i, s in enumerate(spec.stages)}
+            {
+                "id": spec.id,
+                "px": spec.resolution,
+                "MACs": quantity(space.price(spec)["macs"]),
+                "params": quantity(space.price(spec)["params"]),
+                "stages (depth x width)": ", ".join(f"{SHORT[s.op]} {s.depth}x{s.width}" for s in spec.stages),
+            }
             for spec in specs
         ]
         return table(rows)
