@@ -8,7 +8,7 @@ import argparse
 from typing import Any
 
 HELP = "score frozen networks with a linear probe"
-EXAMPLE = "metanet bench runs/demo/winner.safetensors timm:resnet18 --percents 1 10 100"
+EXAMPLE = "metanet bench runs/demo/winner.safetensors timm:convnext_atto --percents 1 10 100"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
