@@ -5,8 +5,6 @@ predictions; their gradients are summed before the update. Lab note: `metanet se
 on 2,500 images of MNIST-5k with these defaults; README has the time that it took.
 """
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,7 +17,7 @@ from torch.nn import functional as F
 
 from metanet.data import Labelled, batch_ids, ids_sha256, shift
 from metanet.errors import MetanetError
-from metanet.runs import atomic_write
+from metanet.runs import atomic_write, fingerprint
 from metanet.search_spaces.constraints import parse_constraints
 from metanet.search_spaces.space import Space
 from metanet.search_spaces.supernet import Supernet
@@ -181,4 +179,4 @@ def _fingerprint(supernet: Supernet, data: Labelled, config: SandwichConfig) -> 
         "ids": ids_sha256(data.ids),
         "config": asdict(config),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return fingerprint(parts)
