@@ -28,32 +28,23 @@ class Backbone(Protocol):
         """The last map -> class logits, or the pooled feature vector before the classifier."""
 
 
-class FeatureInfo(Sequence[dict[str, Any]]):
-    """The taps of a network: timm's accessors over a list of {num_chs, reduction, module}."""
+class FeatureInfo(list[dict[str, Any]]):
+    """The taps of a network: timm's accessors over a list of {num_chs, reduction, module}.
 
-    def __init__(self, taps: Sequence[dict[str, Any]]) -> None:
-        self._taps = list(taps)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._taps[index]
-
-    def __len__(self) -> int:
-        return len(self._taps)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._taps)
+    A list, because timm's feature wrappers take nothing else.
+    """
 
     def channels(self) -> list[int]:
         """Channels of each tap."""
-        return [tap["num_chs"] for tap in self._taps]
+        return [tap["num_chs"] for tap in self]
 
     def reduction(self) -> list[int]:
         """Total stride of each tap."""
-        return [tap["reduction"] for tap in self._taps]
+        return [tap["reduction"] for tap in self]
 
     def module_name(self) -> list[str]:
         """Name of the module whose output each tap is."""
-        return [tap["module"] for tap in self._taps]
+        return [tap["module"] for tap in self]
 
 
 def taps(spec: ArchSpec) -> FeatureInfo:
@@ -88,6 +79,8 @@ class MetaNet(nn.Module):
     num_classes  width of the classifier, 0 for none
     init         initial values (released ones by default)
     drop_path    stochastic depth of the last block, growing linearly from 0 at the first
+    drop_rate    share of the pooled features that training zeroes before the classifier
+    in_chans     channels of the images
     seed         of the initial values; None draws from torch's global generator
     device       where to build; "meta" builds at once, without memory
     """
@@ -99,19 +92,25 @@ class MetaNet(nn.Module):
         *,
         init: Init | None = None,
         drop_path: float = 0.0,
+        drop_rate: float = 0.0,
+        in_chans: int = 3,
         seed: int | None = None,
         device: str | torch.device | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= drop_path < 1:
-            raise MetanetError(f"`drop_path` must be in [0, 1), got {drop_path!r}")
+        for name, rate in (("drop_path", drop_path), ("drop_rate", drop_rate)):
+            if not 0 <= rate < 1:
+                raise MetanetError(f"`{name}` must be in [0, 1), got {rate!r}")
+        if in_chans < 1:
+            raise MetanetError(f"`in_chans` must be at least 1, got {in_chans!r}")
         self.spec, self.init = spec, Init() if init is None else init
+        self.drop_rate, self.in_chans = drop_rate, in_chans
         self.feature_info = taps(spec)
         self.num_features, self.head_hidden_size = spec.stages[-1].width, spec.head_width
         target = torch.device(device) if device is not None else torch.get_default_device()
         with torch.device("meta"):  # each weight is written once, by `initialise`
-            self.stem = ConvNorm(3, spec.stem_width, 3, stride=2)
-            self.stages = nn.ModuleList(_stages(spec, drop_path))
+            self.stem = ConvNorm(in_chans, spec.stem_width, 3, stride=2)
+            self.stages = nn.Sequential(*_stages(spec, drop_path))  # timm's feature wrappers open this type alone
             self.head = ConvNorm(self.num_features, spec.head_width, 1)
         self.num_classes = 0
         self.classifier: nn.Module = nn.Identity()
@@ -153,7 +152,7 @@ class MetaNet(nn.Module):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The last map -> (b, num_classes) logits, or the pooled (b, head_width) vector before the classifier."""
-        x = self.head(x).mean((2, 3))
+        x = F.dropout(self.head(x).mean((2, 3)), self.drop_rate, self.training)
         return x if pre_logits else self.classifier(x)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -59,6 +59,8 @@ def save(net: MetaNet, path: str | os.PathLike[str], provenance: Mapping[str, st
     from metanet.runs import atomic_write
 
     about = {"spec": net.spec.to_dict(), "num_classes": net.num_classes, "provenance": dict(provenance or {})}
+    if net.in_chans != 3:
+        about["in_chans"] = net.in_chans
     metadata = {METADATA: json.dumps(about, sort_keys=True)}  # one key: safetensors writes several in random order
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     atomic_write(Path(path), to_bytes(tensors, metadata))
@@ -72,7 +74,8 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device | None = No
         raise MetanetError(
             f"{str(path)!r} holds tensors but no architecture: name one, as in create('MN-B4', weights=…)"
         )
-    net = MetaNet(ArchSpec.from_dict(about["spec"]), about["num_classes"], device="meta")
+    spec, channels = ArchSpec.from_dict(about["spec"]), about.get("in_chans", 3)
+    net = MetaNet(spec, about["num_classes"], in_chans=channels, device="meta")
     net.to_empty(device=device or "cpu")
     _assign(net, tensors, str(path))
     return net.eval()
