@@ -102,13 +102,22 @@ def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
                 "metanet.create(path) builds the one in the file"
             )
     else:
-        tensors = _strip_prefix(_read_pickle(path))
-    if any(key.startswith("blocks.") for key in tensors):
-        own = [name for name in net.state_dict() if not name.startswith("classifier.")]
-        names = {released_name(name, net.spec): name for name in own}
-        tensors = {names.get(key, key): value for key, value in tensors.items()}
-        tensors |= {k: v for k, v in net.state_dict().items() if k.startswith("classifier.")}
-    _assign(net, tensors, str(path))
+        tensors = _read_pickle(path)
+    ours = our_names(tensors, net)
+    if any("blocks." in key for key in tensors):  # a released file
+        ours |= {k: v for k, v in net.state_dict().items() if k.startswith("classifier.")}
+    _assign(net, ours, str(path))
+
+
+def our_names(tensors: Mapping[str, Tensor], net: MetaNet) -> dict[str, Tensor]:
+    """Tensors of a checkpoint of this architecture under our names: without "module." and "backbone.", and with the
+    released keys translated. Keys that are neither stay as they are."""
+    tensors = _strip_prefix(dict(tensors))
+    if not any(key.startswith("blocks.") for key in tensors):
+        return tensors
+    own = [name for name in net.state_dict() if not name.startswith("classifier.")]
+    names = {released_name(name, net.spec): name for name in own}
+    return {names.get(key, key): value for key, value in tensors.items()}
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:

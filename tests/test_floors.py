@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pretrain": SHARED,
     "searchers": SHARED | {"search_spaces"},
     "cli": SHARED | {"search_spaces", "bench", "pretrain", "searchers"},
+    "timm": NETWORKS,
     "__init__": NETWORKS,
     "__main__": {"cli"},
 }
