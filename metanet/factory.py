@@ -1,7 +1,9 @@
 """Networks by name, by spec or from a file; and their costs."""
 
 import os
+import re
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +26,11 @@ def list_models(pattern: str = "*") -> list[str]:
     return [name for name in MODELS if fnmatchcase(name, pattern)]
 
 
+def timm_name(name: str) -> str:
+    """A name as timm spells names: "MN-B4" -> "metanet_b4", "UniNet-B1" -> "uninet_b1"."""
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"^mn-", "metanet-", name.lower()))
+
+
 def register(name: str, spec: ArchSpec, *, provenance: str = "registered by the user", num_classes: int = 0) -> None:
     """Makes a spec known by name, for this process. Raises MetanetError where the name is taken."""
     if name in MODELS:
@@ -32,7 +39,7 @@ def register(name: str, spec: ArchSpec, *, provenance: str = "registered by the 
 
 
 def find(model: Model) -> Member:
-    """The member that a name, a spec or the path of a spec file (.json) means."""
+    """The member that a name, a spec, or the path of a spec file (.json) or of a saved network means."""
     if isinstance(model, ArchSpec):
         return Member(model, "given as a spec")
     name = os.fspath(model)
@@ -40,10 +47,15 @@ def find(model: Model) -> Member:
         return MODELS[name]
     if name.endswith(".json"):
         return Member(ArchSpec.load(name), f"read from {name}")
-    if name.endswith(".safetensors"):
+    if _is_saved(name):
         net = load(name, device="meta")
         return Member(net.spec, f"read from {name}", net.num_classes)
     raise unknown("model", name, MODELS)
+
+
+def _is_saved(path: str) -> bool:
+    """Whether a path means a network with its weights: a .safetensors file, or a folder of the Hugging Face layout."""
+    return path.endswith(".safetensors") or (path not in MODELS and Path(path).is_dir())
 
 
 def create(
@@ -57,15 +69,16 @@ def create(
 ) -> Any:
     """Builds a network: a MetaNet, or with features_only its FeatureNet (list of maps at strides 4, 8, 16, 32).
 
-    model          a name (`list_models()`), an ArchSpec, or a file: spec (.json) or saved network (.safetensors)
+    model          a name (`list_models()`), an ArchSpec, or a path: a spec (.json) or a saved network (.safetensors, or
+                   a folder that `metanet.hub` wrote)
     num_classes    width of the classifier; by default that of the released form, 0 (none) for MetaNet
-    weights        a file: our .safetensors, or a .pth in the released layout; such a network is in eval mode
+    weights        a path: our .safetensors or its folder, or a released .pth; such a network is in eval mode
     device         "meta" builds at once, without memory
     options        of MetaNet: init, drop_path, seed
 
     Raises MetanetError for an unknown name and for weights that do not fit to the last key.
     """
-    if isinstance(model, (str, os.PathLike)) and os.fspath(model).endswith(".safetensors") and weights is None:
+    if not isinstance(model, ArchSpec) and _is_saved(os.fspath(model)) and weights is None:
         net = load(model, device=device)
         if num_classes is not None and num_classes != net.num_classes:
             net.reset_classifier(num_classes)

@@ -19,6 +19,7 @@ from metanet.model import MetaNet
 from metanet.spec import ArchSpec
 
 METADATA = "metanet"  # the key of a .safetensors file's metadata that holds spec, classes and provenance
+IN_FOLDER = "model.safetensors"  # what such a file is called in a folder of the Hugging Face layout
 
 # Our names -> the released ones, inside a block.
 _ATTENTION = {
@@ -58,17 +59,24 @@ def save(net: MetaNet, path: str | os.PathLike[str], provenance: Mapping[str, st
 
     from metanet.runs import atomic_write
 
-    about = {"spec": net.spec.to_dict(), "num_classes": net.num_classes, "provenance": dict(provenance or {})}
-    if net.in_chans != 3:
-        about["in_chans"] = net.in_chans
+    about = header(net, provenance or {})
     metadata = {METADATA: json.dumps(about, sort_keys=True)}  # one key: safetensors writes several in random order
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     atomic_write(Path(path), to_bytes(tensors, metadata))
     return Path(path)
 
 
+def header(net: MetaNet, provenance: Mapping[str, str]) -> dict[str, Any]:
+    """What a file holds besides tensors: spec, number of classes, provenance; channels of the images where not 3."""
+    values = {"spec": net.spec.to_dict(), "num_classes": net.num_classes, "provenance": dict(provenance)}
+    return values if net.in_chans == 3 else {**values, "in_chans": net.in_chans}
+
+
 def load(path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> MetaNet:
-    """The network that `save` wrote, in eval mode. Raises MetanetError for any other file."""
+    """The network that `save` wrote, in eval mode; a folder is searched for model.safetensors.
+
+    Raises MetanetError for any other file.
+    """
     tensors, about = _read_safetensors(Path(path))
     if about is None:
         raise MetanetError(
@@ -94,7 +102,7 @@ def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
     Raises MetanetError where a key is missing, unexpected or misshapen; the network is then unchanged.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or path.is_dir():
         tensors, about = _read_safetensors(path)
         if about is not None and (found := ArchSpec.from_dict(about["spec"])) != net.spec:
             raise MetanetError(
@@ -124,6 +132,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
     """The tensors, and what `save` wrote about them; None in a file of another origin."""
     from safetensors import SafetensorError, safe_open
 
+    path = path / IN_FOLDER if path.is_dir() else path
     try:
         with safe_open(path, framework="pt") as file:  # memory-mapped: no second copy
             about = (file.metadata() or {}).get(METADATA)

@@ -5,7 +5,6 @@ that `metanet.hub` wrote, as `timm.create_model("local-dir:FOLDER", pretrained=T
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from timm.models import resolve_pretrained_cfg as resolve_cfg
 from torch import Tensor, nn
 
 from metanet.errors import MetanetError, unknown
-from metanet.factory import MODELS
+from metanet.factory import MODELS, timm_name
 from metanet.features import chosen_taps, default_cfg
 from metanet.model import MetaNet, taps
 from metanet.spec import ArchSpec
@@ -28,11 +27,6 @@ __all__ = ["register", "timm_name"]
 
 MODULE = __name__.rpartition(".")[2]
 Spec = ArchSpec | Mapping[str, Any] | str | os.PathLike[str]
-
-
-def timm_name(name: str) -> str:
-    """Our name as timm spells names: "MN-B4" -> "metanet_b4", "UniNet-B1" -> "uninet_b1"."""
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"^mn-", "metanet-", name.lower()))
 
 
 def register() -> list[str]:
