@@ -1,0 +1,10 @@
+"""Networks for other runtimes: ONNX files, and torch.export programs (.pt2) that run without this library.
+
+`export(model, path)` writes the network in eval mode, runs what it wrote and compares it with the network before the
+file takes its place.
+"""
+
+from metanet.export.write import Exported, export
+from metanet.export.sizes import takes_one_size
+
+__all__ = ["Exported", "export", "takes_one_size"]
