@@ -11,7 +11,6 @@ from metanet.blocks import BLOCKS
 from metanet.blocks.initial import Init, initialise
 from metanet.blocks.layers import Linear, conv
 from metanet.errors import MetanetError
-from metanet.features import default_cfg
 from metanet.spec import ArchSpec
 
 
@@ -56,6 +55,25 @@ def taps(spec: ArchSpec) -> FeatureInfo:
         reduction *= stage.stride
         found[reduction] = {"num_chs": stage.width, "reduction": reduction, "module": f"stages.{i}"}
     return FeatureInfo([tap for stride, tap in found.items() if stride >= 4])
+
+
+def default_cfg(spec: ArchSpec, num_classes: int) -> dict[str, Any]:
+    """timm's description of how a network is fed (stub)."""
+    side, stride = spec.resolution, 2
+    for stage in spec.stages:
+        stride *= stage.stride
+    return {
+        "num_classes": num_classes,
+        "input_size": (3, side, side),
+        "pool_size": (-(-side // stride),) * 2,
+        "crop_pct": 0.875 if side < 320 else 1.0,
+        "interpolation": "bicubic",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "first_conv": "stem.conv",
+        "classifier": "classifier",
+        "fixed_input_size": False,
+    }
 
 
 class ConvNorm(nn.Module):
