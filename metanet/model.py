@@ -57,25 +57,6 @@ def taps(spec: ArchSpec) -> FeatureInfo:
     return FeatureInfo([tap for stride, tap in found.items() if stride >= 4])
 
 
-def default_cfg(spec: ArchSpec, num_classes: int) -> dict[str, Any]:
-    """timm's description of how a network is fed (stub)."""
-    side, stride = spec.resolution, 2
-    for stage in spec.stages:
-        stride *= stage.stride
-    return {
-        "num_classes": num_classes,
-        "input_size": (3, side, side),
-        "pool_size": (-(-side // stride),) * 2,
-        "crop_pct": 0.875 if side < 320 else 1.0,
-        "interpolation": "bicubic",
-        "mean": (0.485, 0.456, 0.406),
-        "std": (0.229, 0.224, 0.225),
-        "first_conv": "stem.conv",
-        "classifier": "classifier",
-        "fixed_input_size": False,
-    }
-
-
 class ConvNorm(nn.Module):
     """Convolution without bias, BatchNorm, GELU: the stem and the head."""
 
@@ -131,7 +112,6 @@ class MetaNet(nn.Module):
             self.stem = ConvNorm(in_chans, spec.stem_width, 3, stride=2)
             self.stages = nn.Sequential(*_stages(spec, drop_path))  # timm's feature wrappers open this type alone
             self.head = ConvNorm(self.num_features, spec.head_width, 1)
-        self.default_cfg = self.pretrained_cfg = default_cfg(spec, num_classes)
         self.num_classes = 0
         self.classifier: nn.Module = nn.Identity()
         self._materialise(self, target, seed)
@@ -148,25 +128,8 @@ class MetaNet(nn.Module):
         generator = None if seed is None else torch.Generator(device).manual_seed(seed)
         initialise(dict(module.named_parameters()), self.init, generator)
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Stub."""
-        return {"stem": r"^stem", "blocks": r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)"}
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Stub."""
-
-    def no_weight_decay(self) -> set[str]:
-        """Stub."""
-        return {name for name, _ in self.named_parameters() if name.endswith("temperature")}
-
     def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: Sequence[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
+        self, x: Tensor, indices: Sequence[int] | None = None, intermediates_only: bool = False
     ) -> Any:
         """(b, 3, h, w) -> (last map, list of the tapped maps), or the list alone.
 
