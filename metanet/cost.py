@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metanet.blocks import BLOCKS, Cost, Tally
+from metanet.blocks import BLOCKS, DOWN_MODULES, Cost, Tally
 from metanet.errors import MetanetError
 from metanet.spec import ArchSpec
 
@@ -22,12 +22,18 @@ def stage_costs(spec: ArchSpec, size: tuple[int, int], num_classes: int = 0) -> 
     parts["stem"] = tally.cost
     width = spec.stem_width
     for i, stage in enumerate(spec.stages):
+        total, (w_first, stride) = Cost(), stage.first(width)
+        if stage.down:
+            tally = Tally(tally.height, tally.width)
+            DOWN_MODULES[stage.down].cost(tally, width, stage)
+            total += tally.cost
         tally = Tally(tally.height, tally.width)
-        BLOCKS[stage.op].cost(tally, width, stage, stride=stage.stride)
-        first, width = tally.cost, stage.width
+        BLOCKS[stage.op].cost(tally, w_first, stage, stride=stride)
+        total += tally.cost
         tally = Tally(tally.height, tally.width)
-        BLOCKS[stage.op].cost(tally, width, stage)  # each later block costs the same
-        parts[f"stage {i}"] = first + tally.cost * (stage.depth - 1)
+        BLOCKS[stage.op].cost(tally, stage.width, stage)  # each later block costs the same
+        parts[f"stage {i}"] = total + tally.cost * (stage.depth - 1)
+        width = stage.width
     tally = Tally(tally.height, tally.width)
     tally.conv(width, spec.head_width, 1)
     tally.norm(spec.head_width)
@@ -55,7 +61,7 @@ def price(spec: ArchSpec, *, resolution: int | tuple[int, int] | None = None, nu
 
 def describe(spec: ArchSpec, *, resolution: int | None = None, num_classes: int = 0) -> list[dict[str, Any]]:
     """One row a part of the network (stem, stages, head): name, op, depth, width, map (height and width of what it
-    leaves), stride, macs, params, activations. What `metanet show` prints and reports draw."""
+    leaves), stride, macs, params, activations, peak. What `metanet show` prints and reports draw."""
     side = spec.resolution if resolution is None else resolution
     costs = stage_costs(spec, (side, side), num_classes)
     side = -(-side // 2)
@@ -67,6 +73,13 @@ def describe(spec: ArchSpec, *, resolution: int | None = None, num_classes: int 
         )
     rows.append({"op": "head", "depth": 1, "width": spec.head_width, "map": (1, 1), "stride": 1})
     return [
-        {"name": name, **row, "macs": cost.macs, "params": cost.params, "activations": cost.activations}
+        {
+            "name": name,
+            **row,
+            "macs": cost.macs,
+            "params": cost.params,
+            "activations": cost.activations,
+            "peak": cost.peak,
+        }
         for row, (name, cost) in zip(rows, costs.items(), strict=True)
     ]

@@ -22,9 +22,9 @@ METADATA = "metanet"  # the key of a .safetensors file's metadata that holds spe
 IN_FOLDER = "model.safetensors"  # what such a file is called in a folder of the Hugging Face layout
 
 # Our names -> the released ones, inside a block.
-_ATTENTION = {
-    "position": "pos_embed", "norm_attention": "norm1", "attention": "attn", "norm_mlp": "norm2",
-    "mlp.expand": "mlp.fc1", "mlp.project": "mlp.fc2", "scale_attention": "gamma_1", "scale_mlp": "gamma_2",
+_TRANSFORMER = {
+    "position": "pos_embed", "norm_mixer": "norm1", "mixer": "attn", "norm_mlp": "norm2",
+    "mlp.expand": "mlp.fc1", "mlp.project": "mlp.fc2", "scale_mixer": "gamma_1", "scale_mlp": "gamma_2",
 }  # fmt: skip
 _RELEASED: dict[str, dict[str, str]] = {
     "mbconv": {
@@ -35,20 +35,31 @@ _RELEASED: dict[str, dict[str, str]] = {
         "norm_in": "b1.0", "expand": "b1.1", "norm_expand": "b1.2", "se.squeeze": "b2.0.fc1", "se.excite": "b2.0.fc2",
         "project": "b2.1", "single": "b2.1", "norm_project": "b2.2",
     },
-    "self_attention": _ATTENTION,
-    "channel_attention": _ATTENTION,
+    "self_attention": _TRANSFORMER,
+    "channel_attention": _TRANSFORMER,
+    "local": {"depthwise": "downsample.0", "norm_depthwise": "downsample.1", "project": "downsample.2"},
+    "local_global": {
+        "query.depthwise": "q.0", "norm_query_in": "q.1", "project_query": "q.2", "norm_query": "q_norm",
+        "norm_key": "kv_norm", "kv": "kv", "proj": "proj",
+    },
 }  # fmt: skip
-_SHARED = {"shortcut.project": "residual.1"}
 
 
 def released_name(name: str, spec: ArchSpec) -> str:
-    """The key that a released checkpoint uses for one of our parameters or buffers (gv-benchmark's metanet.py)."""
+    """The key that a released checkpoint uses for one of our parameters or buffers (gv-benchmark's metanet.py, UniNet's
+    code). Raises MetanetError for operators that no released network has."""
     part, _, rest = name.partition(".")
     if part != "stages":
         return re.sub(r"^(stem|head)\.conv\b", r"\1.0", re.sub(r"^(stem|head)\.norm\b", r"\1.1", name))
     stage, block, inner = rest.split(".", 2)
-    index = sum(s.depth for s in spec.stages[: int(stage)]) + int(block)
-    table = {**_SHARED, **_RELEASED[spec.stages[int(stage)].op]}
+    here = spec.stages[int(stage)]
+    index = sum(s.depth + bool(s.down) for s in spec.stages[: int(stage)])
+    index += 0 if block == "down" else int(block) + bool(here.down)
+    kind = str(here.down) if block == "down" else here.op
+    if kind not in _RELEASED:
+        raise MetanetError(f"no released network has {kind} (stage {stage}): its weights have no released names")
+    pooled = block != "down" or here.stride != 1
+    table = {"shortcut.project": "residual.1" if pooled else "residual.0", **_RELEASED[kind]}
     old = next(old for old in table if inner == old or inner.startswith(f"{old}."))
     return f"blocks.{index}.{table[old]}{inner[len(old) :]}"
 
@@ -67,9 +78,8 @@ def save(net: MetaNet, path: str | os.PathLike[str], provenance: Mapping[str, st
 
 
 def header(net: MetaNet, provenance: Mapping[str, str]) -> dict[str, Any]:
-    """What a file holds besides tensors: spec, number of classes, provenance; channels of the images where not 3."""
-    values = {"spec": net.spec.to_dict(), "num_classes": net.num_classes, "provenance": dict(provenance)}
-    return values if net.in_chans == 3 else {**values, "in_chans": net.in_chans}
+    """What a file holds besides tensors: spec, number of classes, provenance."""
+    return {"spec": net.spec.to_dict(), "num_classes": net.num_classes, "provenance": dict(provenance)}
 
 
 def load(path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> MetaNet:
@@ -82,8 +92,7 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device | None = No
         raise MetanetError(
             f"{str(path)!r} holds tensors but no architecture: name one, as in create('MN-B4', weights=…)"
         )
-    spec, channels = ArchSpec.from_dict(about["spec"]), about.get("in_chans", 3)
-    net = MetaNet(spec, about["num_classes"], in_chans=channels, device="meta")
+    net = MetaNet(ArchSpec.from_dict(about["spec"]), about["num_classes"], device="meta")
     net.to_empty(device=device or "cpu")
     _assign(net, tensors, str(path))
     return net.eval()
@@ -97,7 +106,8 @@ def provenance(path: str | os.PathLike[str]) -> dict[str, str]:
 
 def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
     """Fills a network from our .safetensors or from a released .pth (bare, or under "state_dict", with or without
-    "backbone." or "module." before each key). The released files hold no classifier: a classifier keeps its values.
+    "backbone." or "module." before each key). Where a released file holds no classifier, or one for another number of
+    classes, the network's classifier keeps its values.
 
     Raises MetanetError where a key is missing, unexpected or misshapen; the network is then unchanged.
     """
@@ -113,7 +123,7 @@ def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
         tensors = _read_pickle(path)
     ours = our_names(tensors, net)
     if any("blocks." in key for key in tensors):  # a released file
-        ours |= {k: v for k, v in net.state_dict().items() if k.startswith("classifier.")}
+        ours = _with_own_classifier(net, ours)
     _assign(net, ours, str(path))
 
 
@@ -165,6 +175,14 @@ def _strip_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if tensors and all(key.startswith(prefix) for key in tensors):
             tensors = {key[len(prefix) :]: value for key, value in tensors.items()}
     return tensors
+
+
+def _with_own_classifier(net: MetaNet, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Released tensors with the network's classifier, unless they hold one for as many classes."""
+    own = {k: v for k, v in net.state_dict().items() if k.startswith("classifier.")}
+    if own and all(k in tensors and tensors[k].shape == v.shape for k, v in own.items()):
+        return dict(tensors)
+    return {k: v for k, v in tensors.items() if not k.startswith("classifier.")} | own
 
 
 def _assign(net: MetaNet, tensors: Mapping[str, Tensor], path: str) -> None:
