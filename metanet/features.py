@@ -1,6 +1,6 @@
 """What a network shows of itself: the backbone protocol, and its taps in timm's terms."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -23,32 +23,23 @@ class Backbone(Protocol):
         """The last map -> class logits, or the pooled feature vector before the classifier."""
 
 
-class FeatureInfo(Sequence[dict[str, Any]]):
-    """The taps of a network: timm's accessors over a list of {num_chs, reduction, module}."""
+class FeatureInfo(list[dict[str, Any]]):
+    """The taps of a network: timm's accessors over a list of {num_chs, reduction, module}.
 
-    def __init__(self, taps: Sequence[dict[str, Any]]) -> None:
-        self._taps = list(taps)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._taps[index]
-
-    def __len__(self) -> int:
-        return len(self._taps)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._taps)
+    A list, because timm's feature wrappers take nothing else.
+    """
 
     def channels(self) -> list[int]:
         """Channels of each tap."""
-        return [tap["num_chs"] for tap in self._taps]
+        return [tap["num_chs"] for tap in self]
 
     def reduction(self) -> list[int]:
         """Total stride of each tap."""
-        return [tap["reduction"] for tap in self._taps]
+        return [tap["reduction"] for tap in self]
 
     def module_name(self) -> list[str]:
         """Name of the module whose output each tap is."""
-        return [tap["module"] for tap in self._taps]
+        return [tap["module"] for tap in self]
 
 
 def taps(spec: ArchSpec) -> FeatureInfo:

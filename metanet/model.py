@@ -45,6 +45,7 @@ class MetaNet(nn.Module):
     init         initial values (released ones by default)
     drop_path    stochastic depth of the last block, growing linearly from 0 at the first
     drop_rate    dropout before the classifier
+    in_chans     channels of the images
     seed         of the initial values; None draws from torch's global generator
     device       where to build; "meta" builds at once, without memory
     """
@@ -57,6 +58,7 @@ class MetaNet(nn.Module):
         init: Init | None = None,
         drop_path: float = 0.0,
         drop_rate: float = 0.0,
+        in_chans: int = 3,
         seed: int | None = None,
         device: str | torch.device | None = None,
     ) -> None:
@@ -64,14 +66,18 @@ class MetaNet(nn.Module):
         for name, rate in (("drop_path", drop_path), ("drop_rate", drop_rate)):
             if not 0 <= rate < 1:
                 raise MetanetError(f"`{name}` must be in [0, 1), got {rate!r}")
-        self.drop_rate, self.checkpointing = drop_rate, False
+        if in_chans < 1:
+            raise MetanetError(f"`in_chans` must be at least 1, got {in_chans!r}")
+        self.drop_rate, self.in_chans, self.checkpointing = drop_rate, in_chans, False
         self.spec, self.init = spec, Init() if init is None else init
         self.feature_info = taps(spec)
+        # timm's description of how the network is fed, under its older and its newer name; timm writes its own here.
+        self.default_cfg = self.pretrained_cfg = default_cfg(spec, num_classes)
         self.num_features, self.head_hidden_size = spec.stages[-1].width, spec.head_width
         target = torch.device(device) if device is not None else torch.get_default_device()
         with torch.device("meta"):  # each weight is written once, by `initialise`
-            self.stem = ConvNorm(3, spec.stem_width, 3, stride=2)
-            self.stages = nn.ModuleList(_stages(spec, drop_path))
+            self.stem = ConvNorm(in_chans, spec.stem_width, 3, stride=2)
+            self.stages = nn.Sequential(*_stages(spec, drop_path))  # timm's feature wrappers open this type alone
             self.head = ConvNorm(self.num_features, spec.head_width, 1)
         self.num_classes = 0
         self.classifier: nn.Module = nn.Identity()
@@ -175,16 +181,6 @@ class MetaNet(nn.Module):
         token biases."""
         endings = ("temperature", "relative_position", "expand_bias", "project_bias")
         return {name for name, _ in self.named_parameters() if name.endswith(endings)}
-
-    @property
-    def default_cfg(self) -> dict[str, Any]:
-        """timm's description of how the network is fed."""
-        return default_cfg(self.spec, self.num_classes)
-
-    @property
-    def pretrained_cfg(self) -> dict[str, Any]:
-        """The same under timm's newer name."""
-        return self.default_cfg
 
     def save(self, path: str | os.PathLike[str], provenance: Mapping[str, str] | None = None) -> Path:
         """Writes weights, spec, number of classes and provenance to one .safetensors file: `metanet.create(path)` reads

@@ -78,8 +78,9 @@ def save(net: MetaNet, path: str | os.PathLike[str], provenance: Mapping[str, st
 
 
 def header(net: MetaNet, provenance: Mapping[str, str]) -> dict[str, Any]:
-    """What a file holds besides tensors: spec, number of classes, provenance."""
-    return {"spec": net.spec.to_dict(), "num_classes": net.num_classes, "provenance": dict(provenance)}
+    """What a file holds besides tensors: spec, number of classes, provenance; channels of the images where not 3."""
+    values = {"spec": net.spec.to_dict(), "num_classes": net.num_classes, "provenance": dict(provenance)}
+    return values if net.in_chans == 3 else {**values, "in_chans": net.in_chans}
 
 
 def load(path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> MetaNet:
@@ -92,7 +93,8 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device | None = No
         raise MetanetError(
             f"{str(path)!r} holds tensors but no architecture: name one, as in create('MN-B4', weights=…)"
         )
-    net = MetaNet(ArchSpec.from_dict(about["spec"]), about["num_classes"], device="meta")
+    spec, channels = ArchSpec.from_dict(about["spec"]), about.get("in_chans", 3)
+    net = MetaNet(spec, about["num_classes"], in_chans=channels, device="meta")
     net.to_empty(device=device or "cpu")
     _assign(net, tensors, str(path))
     return net.eval()
