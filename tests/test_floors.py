@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": SHARED | {"search_spaces", "bench", "pretrain", "searchers"},
     "timm": NETWORKS,
     "hub": NETWORKS | {"runs"},
+    "export": NETWORKS | {"runs"},
     "__init__": NETWORKS,
     "__main__": {"cli"},
 }

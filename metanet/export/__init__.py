@@ -4,7 +4,7 @@
 file takes its place.
 """
 
-from metanet.export.write import Exported, export
 from metanet.export.sizes import takes_one_size
+from metanet.export.write import Exported, export
 
 __all__ = ["Exported", "export", "takes_one_size"]
