@@ -64,13 +64,20 @@ class GlobalQuery(nn.Module):
     def __init__(self, w_in: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.depthwise = Conv1d(w_in, w_in, 3, stride**2, 1, groups=w_in)
+        self.depthwise = Conv1d(w_in, w_in, 3, stride**2, groups=w_in)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, w_in, h, w) -> (b, w_in, ceil(h / stride), ceil(w / stride))."""
-        x = F.pad(x, (0, -x.shape[3] % self.stride, 0, -x.shape[2] % self.stride))
-        size = x.shape[2] // self.stride, x.shape[3] // self.stride
-        return self.depthwise(x.flatten(2)).unflatten(2, size).contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+        stride, (height, width) = self.stride, x.shape[2:]
+        size = (height - 1) // stride + 1, (width - 1) // stride + 1
+        x = F.pad(x, (0, size[1] * stride - width, 0, size[0] * stride - height)).flatten(2)
+        # One position before the first and, at stride 2, none of the last two: no query reads them. The length is then
+        # visibly stride^2 times a number of queries, which torch.export must see to leave the size free.
+        return (
+            self.depthwise(F.pad(x, (1, 2 - stride**2)))
+            .unflatten(2, size)
+            .contiguous(memory_format=torch.channels_last)
+        )  # type: ignore[no-any-return]
 
     @staticmethod
     def cost(tally: Tally, w_in: int, stride: int) -> None:
