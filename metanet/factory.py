@@ -4,7 +4,7 @@ import os
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -47,15 +47,18 @@ def find(model: Model) -> Member:
         return MODELS[name]
     if name.endswith(".json"):
         return Member(ArchSpec.load(name), f"read from {name}")
-    if _is_saved(name):
+    if is_saved(name):
         net = load(name, device="meta")
         return Member(net.spec, f"read from {name}", net.num_classes)
     raise unknown("model", name, MODELS)
 
 
-def _is_saved(path: str) -> bool:
-    """Whether a path means a network with its weights: a .safetensors file, or a folder of the Hugging Face layout."""
-    return path.endswith(".safetensors") or (path not in MODELS and Path(path).is_dir())
+def is_saved(model: Model) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether this is a path of a network with its weights: a .safetensors file, or a folder of the Hugging Face
+    layout."""
+    if isinstance(model, ArchSpec) or model in MODELS:
+        return False
+    return os.fspath(model).endswith(".safetensors") or Path(model).is_dir()
 
 
 def create(
@@ -78,7 +81,7 @@ def create(
 
     Raises MetanetError for an unknown name and for weights that do not fit to the last key.
     """
-    if not isinstance(model, ArchSpec) and _is_saved(os.fspath(model)) and weights is None:
+    if is_saved(model) and weights is None:
         net = load(model, device=device)
         if num_classes is not None and num_classes != net.num_classes:
             net.reset_classifier(num_classes)

@@ -109,16 +109,16 @@ def test_timm_loads_the_same_folder(net, folder):
 
 
 def test_members_of_the_zoo_go_by_their_names(tmp_path):
-    net = metanet.create("MN-B4", num_classes=3, seed=0, in_chans=1).eval()
-    folder = save_folder(net, tmp_path / "b4")
+    net = metanet.create("UniNet-B0", num_classes=3, seed=0, in_chans=1).eval()
+    folder = save_folder(net, tmp_path / "b0")
     said = json.loads((folder / "config.json").read_text())
-    assert said["architecture"] == "metanet_b4" and said["model_args"] == {"in_chans": 1}
+    assert said["architecture"] == "uninet_b0" and said["model_args"] == {"in_chans": 1}
     again = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     images = torch.randn(1, 1, 64, 64)
     with torch.no_grad():
         assert torch.equal(again(images), net(images))
     card = (folder / "README.md").read_text()
-    assert "# MN-B4" in card and "Not recorded." in card and "3,166,411,520 MACs at 224" in card
+    assert "# UniNet-B0" in card and "Not recorded." in card and "MACs at 160 pixels, 3 classes" in card
 
 
 def test_the_card(folder, net):

@@ -112,15 +112,21 @@ def test_other_image_channels_are_saved_with_the_network(tmp_path):
     assert torch.equal(metanet.create(path)(x), net(x)) and metanet.create(path).in_chans == 2
 
 
-@pytest.mark.parametrize("wrapper", [None, "list", "dict", "hook", "getter"])
-def test_features_only_by_timms_own_wrappers(wrapper):
-    options = {} if wrapper is None else {"feature_cls": wrapper}
-    net = timm.create_model("metanet_b4", features_only=True, **options)
+def test_features_only():
+    net = timm.create_model("metanet_b4", features_only=True)
     assert net.feature_info.channels() == [64, 128, 192, 384] and net.feature_info.reduction() == [4, 8, 16, 32]
     with torch.no_grad():
         maps = net.eval()(torch.randn(1, 3, 192, 224))
+    assert [tuple(m.shape) for m in maps] == [(1, 64, 48, 56), (1, 128, 24, 28), (1, 192, 12, 14), (1, 384, 6, 7)]
+
+
+@pytest.mark.parametrize("wrapper", ["list", "dict", "hook", "getter"])
+def test_all_of_timms_feature_wrappers(wrapper):
+    net = timm.create_model("metanet", spec=SPEC, features_only=True, feature_cls=wrapper).eval()
+    assert net.feature_info.channels() == [16, 24, 32]
+    maps = net(torch.randn(2, 3, 48, 64))
     maps = list(maps.values()) if wrapper == "dict" else maps
-    assert [tuple(m.shape[1:]) for m in maps] == [(64, 48, 56), (128, 24, 28), (192, 12, 14), (384, 6, 7)]
+    assert [tuple(m.shape[1:]) for m in maps] == [(16, 12, 16), (24, 6, 8), (32, 3, 4)]
 
 
 def test_out_indices():

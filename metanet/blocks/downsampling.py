@@ -73,11 +73,8 @@ class GlobalQuery(nn.Module):
         x = F.pad(x, (0, size[1] * stride - width, 0, size[0] * stride - height)).flatten(2)
         # One position before the first and, at stride 2, none of the last two: no query reads them. The length is then
         # visibly stride^2 times a number of queries, which torch.export must see to leave the size free.
-        return (
-            self.depthwise(F.pad(x, (1, 2 - stride**2)))
-            .unflatten(2, size)
-            .contiguous(memory_format=torch.channels_last)
-        )  # type: ignore[no-any-return]
+        queries = self.depthwise(F.pad(x, (1, 2 - stride**2)))
+        return queries.unflatten(2, size).contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
     @staticmethod
     def cost(tally: Tally, w_in: int, stride: int) -> None:

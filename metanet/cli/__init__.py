@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from metanet.cli import bench, cost, pretrain, report, search, show, space
+from metanet.cli import bench, cost, export, pretrain, report, search, show, space
 from metanet.cli import list as list_
 from metanet.errors import MetanetError
 
@@ -20,6 +20,7 @@ COMMANDS = {
     "search": search,
     "pretrain": pretrain,
     "bench": bench,
+    "export": export,
     "report": report,
 }
 

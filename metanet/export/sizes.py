@@ -79,7 +79,8 @@ def choose_sizes(
     reason = takes_one_size(spec)
     if dynamic_size and reason:
         raise MetanetError(
-            f"height and width of {spec.id} cannot be free: {reason}; leave dynamic_size out and give resolution="
+            f"height and width of {spec.id} cannot be free: {reason}; leave dynamic_size (--free-size) out and give a "
+            "resolution"
         )
     free = reason is None if dynamic_size is None else dynamic_size
     # Two sides of one length could be taken for one symbol.

@@ -17,10 +17,9 @@ from metanet.errors import MetanetError, unknown
 from metanet.export.formats import RUNNERS, SUFFIXES, WRITERS, output_names
 from metanet.export.sizes import choose_sizes
 from metanet.export.verify import difference
-from metanet.factory import Model, create
+from metanet.factory import Model, create, is_saved
 from metanet.model import FeatureNet, MetaNet
 from metanet.runs import track
-from metanet.spec import ArchSpec
 from metanet.weights import header
 from metanet.weights import provenance as whence
 
@@ -128,9 +127,11 @@ def _network(
         source = getattr(model, "provenance", {})
     else:
         net = create(model, num_classes=num_classes, weights=weights, seed=0)
-        file = weights or (None if isinstance(model, ArchSpec) else model)
-        if file is not None and (os.fspath(file).endswith(".safetensors") or Path(file).is_dir()):
+        file = weights or model
+        if is_saved(file):
             source = whence(file)
+        else:
+            source = {"weights": "random, seed 0" if weights is None else Path(weights).name}
     if any(p.is_meta or p.dtype != torch.float32 for p in net.parameters()):
         raise MetanetError("an export needs float32 weights: build the network on a device and call .float() on it")
     about = header(net, provenance or source) if isinstance(net, MetaNet) else {"spec": net.spec.to_dict()}
