@@ -40,9 +40,50 @@ def test_list_show_and_cost(capsys, tmp_path):
     assert code == 0 and json.loads(out)["macs"] == 137_722_145_792
     code, out, _ = said(["show", "MN-B4", "--json"], capsys)
     assert metanet.ArchSpec.from_json(out) == metanet.create("MN-B4", device="meta").spec
-    code, out, _ = said(["show", "MN-B4", "--png", str(tmp_path / "net.png")], capsys)
-    assert code == 0 and "3,166,411,520 MACs" in out.replace("\n", " ")
+
+
+def test_show_fits_80_columns_and_says_every_stage(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = said(["show", "MN-B15"], capsys)
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "MN-B15" and max(map(len, lines)) <= 80
+    assert lines[1].startswith("137,722,145,792 MACs, 1,002,425,020 parameters, ")
+    (stage,) = [i for i, line in enumerate(lines) if line.startswith("stage 5")]
+    assert lines[stage].split()[2:9] == ["channel", "attention", "x24", "1,536", "7x7", "█▍", "27%"]
+    assert lines[stage + 1].split() == ["exp", "5,", "heads", "64"]
+
+
+def test_show_writes_drawings_and_pages(capsys, tmp_path):
+    files = {kind: str(tmp_path / f"net.{kind}") for kind in ("png", "pdf", "html")}
+    options = [word for kind, path in files.items() for word in (f"--{kind}", path)]
+    assert said(["show", "MN-B4", *options], capsys)[0] == 0
     assert (tmp_path / "net.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "net.pdf").read_bytes()[:4] == b"%PDF"
+    page = (tmp_path / "net.html").read_text()
+    assert (
+        page.count("<svg") == 2
+        and '<td class="number">3,166,411,520</td>' in page
+        and "&quot;head_dim&quot;: 48" in page
+    )
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
+
+
+def test_show_compares_two_networks(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    spec = metanet.create("MN-B4", device="meta").spec.to_dict()
+    spec["stages"][1]["depth"] = 4
+    spec["stages"].pop()
+    (tmp_path / "mine.json").write_text(json.dumps(spec))
+    code, out, _ = said(["show", "MN-B4", str(tmp_path / "mine.json")], capsys)
+    rows = {line[:8].strip(): line for line in out.splitlines()}
+    assert code == 0 and max(map(len, out.splitlines())) <= 80
+    assert rows["stage 0"].split()[2:4] == ["1", "1"] and "the same" in rows["stage 0"]
+    assert rows["stage 1"].split()[3] == "1.42"  # (24,672 + 3 x 69,504) / 163,680 parameters
+    assert rows["stage 5"].split()[2:4] == ["–", "–"]
+    code, out, _ = said(["show", "MN-B4", str(tmp_path / "mine.json"), "--json"], capsys)
+    assert code == 0 and json.loads(out)[1] == spec
+    assert said(["show", "MN-B4", str(tmp_path / "mine.json"), "--html", str(tmp_path / "two.html")], capsys)[0] == 0
+    assert "What differs" in (tmp_path / "two.html").read_text()
 
 
 def test_space_shows_its_size_and_draws(capsys):
@@ -68,6 +109,10 @@ MISTAKES = {
     "no study": (["report", "nowhere.journal"], "there is no study 'nowhere.journal'"),
     "no file": (["show", "nowhere.json"], "cannot read the architecture 'nowhere.json'"),
     "no picture": (["show", "MN-B4", "--png", "no/such/folder.png"], "no/such/folder.png"),
+    "no page": (["show", "MN-B4", "--html", "no/such/page.html"], "cannot write 'no/such/page.html' (No such file"),
+    "wrong suffix": (["show", "MN-B4", "--html", "page.htm"], "--html writes a file whose name ends in .html, got 'pa"),
+    "three": (["show", "MN-B4", "MN-B4", "MN-B4"], "one network is shown or two are compared, got 3"),
+    "two in a PNG": (["show", "MN-B4", "MN-B15", "--png", "a.png"], "a PNG or PDF file shows one network, got two"),
 }
 
 
