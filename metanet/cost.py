@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metanet.blocks import BLOCKS, Cost, Tally
+from metanet.blocks import BLOCKS, DOWN_MODULES, Cost, Tally
 from metanet.errors import MetanetError
 from metanet.spec import ArchSpec
 
@@ -22,12 +22,18 @@ def stage_costs(spec: ArchSpec, size: tuple[int, int], num_classes: int = 0) -> 
     parts["stem"] = tally.cost
     width = spec.stem_width
     for i, stage in enumerate(spec.stages):
+        total, (w_first, stride) = Cost(), stage.first(width)
+        if stage.down:
+            tally = Tally(tally.height, tally.width)
+            DOWN_MODULES[stage.down].cost(tally, width, stage)
+            total += tally.cost
         tally = Tally(tally.height, tally.width)
-        BLOCKS[stage.op].cost(tally, width, stage, stride=stage.stride)
-        first, width = tally.cost, stage.width
+        BLOCKS[stage.op].cost(tally, w_first, stage, stride=stride)
+        total += tally.cost
         tally = Tally(tally.height, tally.width)
-        BLOCKS[stage.op].cost(tally, width, stage)  # each later block costs the same
-        parts[f"stage {i}"] = first + tally.cost * (stage.depth - 1)
+        BLOCKS[stage.op].cost(tally, stage.width, stage)  # each later block costs the same
+        parts[f"stage {i}"] = total + tally.cost * (stage.depth - 1)
+        width = stage.width
     tally = Tally(tally.height, tally.width)
     tally.conv(width, spec.head_width, 1)
     tally.norm(spec.head_width)
@@ -56,16 +62,17 @@ def price(spec: ArchSpec, *, resolution: int | tuple[int, int] | None = None, nu
 def describe(spec: ArchSpec, *, resolution: int | None = None, num_classes: int = 0) -> list[dict[str, Any]]:
     """One row a part of the network (stem, stages, head): name, the fields of its StageSpec that have an effect (op,
     depth, width, stride, expansion …), input and map (height and width of what it takes and of what it leaves), macs,
-    params, activations. What `metanet show` prints and reports draw."""
+    params, activations, peak. What `metanet show` prints and reports draw."""
     side = spec.resolution if resolution is None else resolution
-    costs = stage_costs(spec, (side, side), num_classes)
+    priced = stage_costs(spec, (side, side), num_classes)
     parts: list[dict[str, Any]] = [{"op": "stem", "depth": 1, "width": spec.stem_width, "stride": 2}]
     parts += [stage.to_dict() for stage in spec.stages]
     parts += [{"op": "head", "depth": 1, "width": spec.head_width, "stride": 1}]
     rows = []
-    for part, (name, cost) in zip(parts, costs.items(), strict=True):
+    for part, (name, cost) in zip(parts, priced.items(), strict=True):
         left = 1 if name == "head" else -(-side // part["stride"])  # the head pools
         maps = {"input": (side, side), "map": (left, left)}
-        rows.append({"name": name, **part, **maps, "macs": cost.macs, "params": cost.params})
-        rows[-1]["activations"], side = cost.activations, left
+        costs = {key: getattr(cost, key) for key in ("macs", "params", "activations", "peak")}
+        rows.append({"name": name, **part, **maps, **costs})
+        side = left
     return rows

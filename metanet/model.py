@@ -1,69 +1,24 @@
 """The network that an ArchSpec describes. Shapes: b images, c channels, h x w pixels or positions."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from metanet.blocks import BLOCKS
+from metanet.blocks import BLOCKS, DOWN_MODULES
 from metanet.blocks.initial import Init, initialise
 from metanet.blocks.layers import Linear, conv
 from metanet.errors import MetanetError
+from metanet.features import Backbone, FeatureInfo, chosen_taps, default_cfg, taps
 from metanet.spec import ArchSpec
 
-
-class Backbone(Protocol):
-    """What probes, heads and trainers need of a network; timm's networks satisfy it as they are."""
-
-    @property
-    def feature_info(self) -> Any:
-        """Channels, reduction (total stride) and module name of each tap, as timm lists them."""
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> the last map."""
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """The last map -> class logits, or the pooled feature vector before the classifier."""
-
-
-class FeatureInfo(Sequence[dict[str, Any]]):
-    """The taps of a network: timm's accessors over a list of {num_chs, reduction, module}."""
-
-    def __init__(self, taps: Sequence[dict[str, Any]]) -> None:
-        self._taps = list(taps)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._taps[index]
-
-    def __len__(self) -> int:
-        return len(self._taps)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._taps)
-
-    def channels(self) -> list[int]:
-        """Channels of each tap."""
-        return [tap["num_chs"] for tap in self._taps]
-
-    def reduction(self) -> list[int]:
-        """Total stride of each tap."""
-        return [tap["reduction"] for tap in self._taps]
-
-    def module_name(self) -> list[str]:
-        """Name of the module whose output each tap is."""
-        return [tap["module"] for tap in self._taps]
-
-
-def taps(spec: ArchSpec) -> FeatureInfo:
-    """The last stage at each total stride of 4 or more: strides 4, 8, 16, 32 for the released networks."""
-    found: dict[int, dict[str, Any]] = {}
-    reduction = 2
-    for i, stage in enumerate(spec.stages):
-        reduction *= stage.stride
-        found[reduction] = {"num_chs": stage.width, "reduction": reduction, "module": f"stages.{i}"}
-    return FeatureInfo([tap for stride, tap in found.items() if stride >= 4])
+__all__ = ["Backbone", "ConvNorm", "FeatureInfo", "FeatureNet", "MetaNet", "taps"]
 
 
 class ConvNorm(nn.Module):
@@ -75,19 +30,21 @@ class ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(w_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
-        return F.gelu(self.norm(self.conv(x)))
+        """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride)), in channels_last."""
+        return F.gelu(self.norm(self.conv(x.contiguous(memory_format=torch.channels_last))))
 
 
 class MetaNet(nn.Module):
     """A network of the unified space; with num_classes=0 its output is the pooled (b, head_width) vector.
 
-    Takes images of any size of at least 32 x 32 pixels for a total stride of 32, odd and oblong ones too.
+    Takes images of any size of at least 32 x 32 pixels for a total stride of 32, odd and oblong ones too. Images are
+    brought to torch.channels_last at the door, and all maps stay in it.
 
     spec         the architecture
     num_classes  width of the classifier, 0 for none
     init         initial values (released ones by default)
     drop_path    stochastic depth of the last block, growing linearly from 0 at the first
+    drop_rate    dropout before the classifier
     seed         of the initial values; None draws from torch's global generator
     device       where to build; "meta" builds at once, without memory
     """
@@ -99,12 +56,15 @@ class MetaNet(nn.Module):
         *,
         init: Init | None = None,
         drop_path: float = 0.0,
+        drop_rate: float = 0.0,
         seed: int | None = None,
         device: str | torch.device | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= drop_path < 1:
-            raise MetanetError(f"`drop_path` must be in [0, 1), got {drop_path!r}")
+        for name, rate in (("drop_path", drop_path), ("drop_rate", drop_rate)):
+            if not 0 <= rate < 1:
+                raise MetanetError(f"`{name}` must be in [0, 1), got {rate!r}")
+        self.drop_rate, self.checkpointing = drop_rate, False
         self.spec, self.init = spec, Init() if init is None else init
         self.feature_info = taps(spec)
         self.num_features, self.head_hidden_size = spec.stages[-1].width, spec.head_width
@@ -130,17 +90,29 @@ class MetaNet(nn.Module):
         initialise(dict(module.named_parameters()), self.init, generator)
 
     def forward_intermediates(
-        self, x: Tensor, indices: Sequence[int] | None = None, intermediates_only: bool = False
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
     ) -> Any:
-        """(b, 3, h, w) -> (last map, list of the tapped maps), or the list alone.
+        """(b, 3, h, w) -> (last map, list of the tapped maps), or the list alone; the arguments are timm's.
 
-        indices: which taps of `feature_info`; all by default.
+        indices     which taps of `feature_info`: all (None), the last n, or a list
+        norm        taken for timm's sake: no norm follows the last stage
+        stop_early  whether stages after the last tap are left out; the last map is then that of the last tap
+        output_fmt  only "NCHW"
         """
-        wanted = range(len(self.feature_info)) if indices is None else indices
-        modules = [self.feature_info[i]["module"] for i in wanted]
+        if output_fmt != "NCHW":
+            raise MetanetError(f"`output_fmt` must be 'NCHW', the only form of these maps, got {output_fmt!r}")
+        modules = [self.feature_info[i]["module"] for i in chosen_taps(len(self.feature_info), indices)]
+        last = max((int(name.split(".")[1]) for name in modules), default=0)
+        end = last + 1 if stop_early else len(self.stages)
         x, maps = self.stem(x), {}
-        for i, stage in enumerate(self.stages):
-            maps[f"stages.{i}"] = x = stage(x)
+        for i, stage in enumerate(list(self.stages)[:end]):
+            maps[f"stages.{i}"] = x = self._run(stage, x)
         tapped = [maps[name] for name in modules]
         return tapped if intermediates_only else (x, tapped)
 
@@ -148,12 +120,19 @@ class MetaNet(nn.Module):
         """(b, 3, h, w) -> (b, num_features, h', w'), the map of the last stage."""
         x = self.stem(x)
         for stage in self.stages:
-            x = stage(x)
+            x = self._run(stage, x)
+        return x
+
+    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return stage(x)  # type: ignore[no-any-return]
+        for block in stage.children():
+            x = recomputed(block, x)
         return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The last map -> (b, num_classes) logits, or the pooled (b, head_width) vector before the classifier."""
-        x = self.head(x).mean((2, 3))
+        x = F.dropout(self.head(x).mean((2, 3)), self.drop_rate, self.training)
         return x if pre_logits else self.classifier(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,13 +159,47 @@ class MetaNet(nn.Module):
         self.classifier = Linear(self.head_hidden_size, num_classes, device="meta")
         self._materialise(self.classifier, self.head.conv.weight.device, seed)
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether training keeps only each block's input and computes its inside again for the gradient: less memory,
+        about a third more time, equal gradients and BatchNorm statistics."""
+        self.checkpointing = enable
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """timm's rule that groups parameters by depth for layer-wise learning rates: by block, or by stage (coarse)."""
+        inner = [(r"^stages\.(\d+)\.down", (-1,)), (r"^stages\.(\d+)\.(\d+)", None)]
+        stages = [(r"^stages\.(\d+)", None)] if coarse else inner
+        return {"stem": r"^stem", "blocks": [*stages, (r"^head", (99999,))]}
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters of more than one dimension that are no weights: temperatures, position tables and
+        token biases."""
+        endings = ("temperature", "relative_position", "expand_bias", "project_bias")
+        return {name for name, _ in self.named_parameters() if name.endswith(endings)}
+
+    @property
+    def default_cfg(self) -> dict[str, Any]:
+        """timm's description of how the network is fed."""
+        return default_cfg(self.spec, self.num_classes)
+
+    @property
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """The same under timm's newer name."""
+        return self.default_cfg
+
+    def save(self, path: str | os.PathLike[str], provenance: Mapping[str, str] | None = None) -> Path:
+        """Writes weights, spec, number of classes and provenance to one .safetensors file: `metanet.create(path)` reads
+        it."""
+        from metanet.weights import save
+
+        return save(self, path, provenance)
+
 
 class FeatureNet(nn.Module):
     """A MetaNet cut to its taps: (b, 3, h, w) -> list of maps, as timm's `features_only=True`."""
 
-    def __init__(self, net: MetaNet, indices: Sequence[int] | None = None) -> None:
+    def __init__(self, net: MetaNet, indices: int | Sequence[int] | None = None) -> None:
         super().__init__()
-        wanted = range(len(net.feature_info)) if indices is None else indices
+        wanted = chosen_taps(len(net.feature_info), indices)
         self.feature_info = FeatureInfo([net.feature_info[i] for i in wanted])
         last = max(int(name.split(".")[1]) for name in self.feature_info.module_name())
         self.spec, self.stem, self.stages = net.spec, net.stem, net.stages[: last + 1]
@@ -202,12 +215,41 @@ class FeatureNet(nn.Module):
 
 
 def _stages(spec: ArchSpec, drop_path: float) -> Iterator[nn.Sequential]:
-    """The stages with their blocks; the stochastic-depth rate grows linearly over all blocks."""
+    """The stages: blocks "0", "1", … and, where there is one, the downsampling module in front, "down". The
+    stochastic-depth rate grows linearly over all blocks."""
     total = sum(stage.depth for stage in spec.stages)
     rates = iter(drop_path * i / max(1, total - 1) for i in range(total))
     width = spec.stem_width
     for stage in spec.stages:
-        block = BLOCKS[stage.op]
-        first = block(width, stage, stride=stage.stride, drop=next(rates))
-        yield nn.Sequential(first, *(block(stage.width, stage, drop=next(rates)) for _ in range(stage.depth - 1)))
+        parts = nn.Sequential()
+        if stage.down:
+            parts.add_module("down", DOWN_MODULES[stage.down](width, stage))
+        w_in, stride = stage.first(width)
+        for i in range(stage.depth):
+            parts.add_module(str(i), BLOCKS[stage.op](w_in, stage, stride=stride, drop=next(rates), index=i))
+            w_in, stride = stage.width, 1
+        yield parts
         width = stage.width
+
+
+def recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """A block whose inside is computed again for the gradient; BatchNorm statistics are updated only once."""
+    if torch.compiler.is_compiling():  # the compiler takes no contexts; it recomputes without side effects
+        return checkpoint(block, x, use_reentrant=False)  # type: ignore[no-any-return]
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _frozen_statistics(block)
+
+    return checkpoint(block, x, use_reentrant=False, context_fn=contexts)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _frozen_statistics(block: nn.Module) -> Iterator[None]:
+    tracking = [part for part in block.modules() if isinstance(part, nn.BatchNorm2d) and part.track_running_stats]
+    for part in tracking:
+        part.track_running_stats = False
+    try:
+        yield
+    finally:
+        for part in tracking:
+            part.track_running_stats = True

@@ -17,9 +17,12 @@ from typing import Any
 from metanet.errors import MetanetError, unknown
 
 CONV_OPS = ("mbconv", "fused_mbconv")
-ATTENTION_OPS = ("self_attention", "channel_attention")
-OPS = CONV_OPS + ATTENTION_OPS
+HEAD_OPS = ("self_attention", "channel_attention", "window_attention")  # those that work in heads
+TOKEN_OPS = (*HEAD_OPS, "token_mlp")
+OPS = CONV_OPS + TOKEN_OPS
 KERNELS = (3, 5, 7)
+DOWNS = ("local", "local_global", "global")
+ATTENDING_DOWNS = ("local_global", "global")
 
 
 def _check_int(where: str, name: str, value: object, low: int) -> None:
@@ -29,16 +32,22 @@ def _check_int(where: str, name: str, value: object, low: int) -> None:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A run of `depth` equal blocks; the first one changes width and stride.
+    """A run of `depth` equal blocks; the first one changes width and stride, or a downsampling module before it does.
 
     op         one of OPS
     depth      number of blocks
     width      channels at the output of every block
     expansion  hidden width over the width at a block's input
-    stride     of the first block: 1 or 2
-    kernel     side of the convolution kernel (convolution ops; None in attention stages)
-    se         squeeze-and-excitation (convolution ops; None in attention stages)
-    head_dim   channels a head (attention ops; None in convolution stages)
+    stride     of the whole stage: 1 or 2
+    kernel     side of the convolution kernel (convolution ops)
+    se         squeeze-and-excitation (convolution ops)
+    head_dim   channels a head (attention ops, and the downsampling modules that attend)
+    window     side of a window in positions (window attention)
+    grid       side of the grid that the mixing weights are made for (token MLP; other maps get interpolated weights)
+    down       a module of DOWNS in front, after which every block has stride 1; None: the released pooled shortcut
+               inside the first block
+
+    A field that the op does not have is None.
     """
 
     op: str
@@ -49,6 +58,9 @@ class StageSpec:
     kernel: int | None = 3
     se: bool | None = True
     head_dim: int | None = 32
+    window: int | None = 7
+    grid: int | None = 7
+    down: str | None = None
 
     def __post_init__(self) -> None:
         if self.op not in OPS:
@@ -58,22 +70,31 @@ class StageSpec:
             _check_int(where, name, getattr(self, name), 1)
         if isinstance(self.stride, bool) or self.stride not in (1, 2):
             raise MetanetError(f"`stride` of {where} must be 1 or 2, got {self.stride!r}")
+        if self.down is not None and self.down not in DOWNS:
+            raise unknown("downsampling module", self.down, DOWNS)
         self._check_expansion(where)
-        if self.is_attention:
-            _check_int(where, "head_dim", self.head_dim, 1)
-            if self.width % self.head_dim:  # type: ignore[operator]  # checked on the line above
-                raise MetanetError(
-                    f"`width` of {where} must be a multiple of its head size, got width={self.width} and "
-                    f"head_dim={self.head_dim}: take a width from {self.head_dim}, {2 * self.head_dim!r}, … "  # type: ignore[operator]
-                )
-            object.__setattr__(self, "kernel", None)
-            object.__setattr__(self, "se", None)
-        else:
-            if self.kernel not in KERNELS:
-                raise MetanetError(f"`kernel` of {where} must be one of {KERNELS}, got {self.kernel!r}")
-            if not isinstance(self.se, bool):
-                raise MetanetError(f"`se` of {where} must be true or false, got {self.se!r}")
-            object.__setattr__(self, "head_dim", None)
+        effective = self._effective()
+        for name in ("kernel", "se", "head_dim", "window", "grid"):
+            if name not in effective:
+                object.__setattr__(self, name, None)
+        if "kernel" in effective and self.kernel not in KERNELS:
+            raise MetanetError(f"`kernel` of {where} must be one of {KERNELS}, got {self.kernel!r}")
+        if "se" in effective and not isinstance(self.se, bool):
+            raise MetanetError(f"`se` of {where} must be true or false, got {self.se!r}")
+        for name in {"head_dim", "window", "grid"} & effective:
+            _check_int(where, name, getattr(self, name), 1)
+        if self.head_dim is not None and self.width % self.head_dim:
+            raise MetanetError(
+                f"`width` of {where} must be a multiple of its head size, got width={self.width} and "
+                f"head_dim={self.head_dim}: take a width from {self.head_dim}, {2 * self.head_dim!r}, … "
+            )
+
+    def _effective(self) -> set[str]:
+        """The optional fields that this op and this downsampling module have."""
+        fields = {"kernel", "se"} if self.op in CONV_OPS else set()
+        if self.op in HEAD_OPS or self.down in ATTENDING_DOWNS:
+            fields.add("head_dim")
+        return fields | {"window_attention": {"window"}, "token_mlp": {"grid"}}.get(self.op, set())
 
     def _check_expansion(self, where: str) -> None:
         value = self.expansion
@@ -83,9 +104,14 @@ class StageSpec:
             object.__setattr__(self, "expansion", int(value))
 
     @property
-    def is_attention(self) -> bool:
-        """Whether the stage's blocks attend (over positions or over channels) instead of convolving."""
-        return self.op in ATTENTION_OPS
+    def mixes_tokens(self) -> bool:
+        """Whether the stage's blocks are transformer blocks (attention or token MLP) instead of convolutions."""
+        return self.op in TOKEN_OPS
+
+    def first(self, w_in: int) -> tuple[int, int]:
+        """(width at the input, stride) of the first block: those of the stage, unless a module in front has changed
+        both."""
+        return (self.width, 1) if self.down else (w_in, self.stride)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that have an effect, as plain values."""
@@ -116,12 +142,12 @@ class ArchSpec:
         for i, stage in enumerate(self.stages):
             if not isinstance(stage, StageSpec):
                 raise MetanetError(f"`stages[{i}]` must be a StageSpec, got {stage!r}")
-            if stage.is_attention and width % stage.head_dim:  # type: ignore[operator]  # an int in attention stages
+            if stage.op in HEAD_OPS and stage.first(width)[0] % (stage.head_dim or 1):
                 raise MetanetError(
                     f"the width before attention stage {i} must be a multiple of its head size, got width={width} and "
                     f"head_dim={stage.head_dim}: its first block attends at that width"
                 )
-            if stage.is_attention and stage.depth == 1 and reduces(width, stage):
+            if stage.mixes_tokens and stage.depth == 1 and reduces(width, stage):
                 stage = replace(stage, expansion=1)  # the reduced block has no MLP
             canonical.append(stage)
             width = stage.width
@@ -174,8 +200,8 @@ class ArchSpec:
 
 
 def reduces(w_in: int, stage: StageSpec) -> bool:
-    """Whether a stage's first block changes width or stride: it has a shortcut then, and no MLP if it attends."""
-    return stage.stride != 1 or w_in != stage.width
+    """Whether a stage's first block changes width or stride: it has a shortcut then, and no MLP if it mixes tokens."""
+    return stage.first(w_in) != (stage.width, 1)
 
 
 def _known_fields(cls: type, values: object, where: str) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from metanet.spec import ArchSpec
 METADATA = "metanet"  # the key of a .safetensors file's metadata that holds spec, classes and provenance
 
 # Our names -> the released ones, inside a block.
-_ATTENTION = {
-    "position": "pos_embed", "norm_attention": "norm1", "attention": "attn", "norm_mlp": "norm2",
-    "mlp.expand": "mlp.fc1", "mlp.project": "mlp.fc2", "scale_attention": "gamma_1", "scale_mlp": "gamma_2",
+_TRANSFORMER = {
+    "position": "pos_embed", "norm_mixer": "norm1", "mixer": "attn", "norm_mlp": "norm2",
+    "mlp.expand": "mlp.fc1", "mlp.project": "mlp.fc2", "scale_mixer": "gamma_1", "scale_mlp": "gamma_2",
 }  # fmt: skip
 _RELEASED: dict[str, dict[str, str]] = {
     "mbconv": {
@@ -34,20 +34,31 @@ _RELEASED: dict[str, dict[str, str]] = {
         "norm_in": "b1.0", "expand": "b1.1", "norm_expand": "b1.2", "se.squeeze": "b2.0.fc1", "se.excite": "b2.0.fc2",
         "project": "b2.1", "single": "b2.1", "norm_project": "b2.2",
     },
-    "self_attention": _ATTENTION,
-    "channel_attention": _ATTENTION,
+    "self_attention": _TRANSFORMER,
+    "channel_attention": _TRANSFORMER,
+    "local": {"depthwise": "downsample.0", "norm_depthwise": "downsample.1", "project": "downsample.2"},
+    "local_global": {
+        "query.depthwise": "q.0", "norm_query_in": "q.1", "project_query": "q.2", "norm_query": "q_norm",
+        "norm_key": "kv_norm", "kv": "kv", "proj": "proj",
+    },
 }  # fmt: skip
-_SHARED = {"shortcut.project": "residual.1"}
 
 
 def released_name(name: str, spec: ArchSpec) -> str:
-    """The key that a released checkpoint uses for one of our parameters or buffers (gv-benchmark's metanet.py)."""
+    """The key that a released checkpoint uses for one of our parameters or buffers (gv-benchmark's metanet.py, UniNet's
+    code). Raises MetanetError for operators that no released network has."""
     part, _, rest = name.partition(".")
     if part != "stages":
         return re.sub(r"^(stem|head)\.conv\b", r"\1.0", re.sub(r"^(stem|head)\.norm\b", r"\1.1", name))
     stage, block, inner = rest.split(".", 2)
-    index = sum(s.depth for s in spec.stages[: int(stage)]) + int(block)
-    table = {**_SHARED, **_RELEASED[spec.stages[int(stage)].op]}
+    here = spec.stages[int(stage)]
+    index = sum(s.depth + bool(s.down) for s in spec.stages[: int(stage)])
+    index += 0 if block == "down" else int(block) + bool(here.down)
+    kind = str(here.down) if block == "down" else here.op
+    if kind not in _RELEASED:
+        raise MetanetError(f"no released network has {kind} (stage {stage}): its weights have no released names")
+    pooled = block != "down" or here.stride != 1
+    table = {"shortcut.project": "residual.1" if pooled else "residual.0", **_RELEASED[kind]}
     old = next(old for old in table if inner == old or inner.startswith(f"{old}."))
     return f"blocks.{index}.{table[old]}{inner[len(old) :]}"
 
@@ -86,7 +97,8 @@ def provenance(path: str | os.PathLike[str]) -> dict[str, str]:
 
 def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
     """Fills a network from our .safetensors or from a released .pth (bare, or under "state_dict", with or without
-    "backbone." or "module." before each key). The released files hold no classifier: a classifier keeps its values.
+    "backbone." or "module." before each key). Where a released file holds no classifier, or one for another number of
+    classes, the network's classifier keeps its values.
 
     Raises MetanetError where a key is missing, unexpected or misshapen; the network is then unchanged.
     """
@@ -104,7 +116,7 @@ def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
         own = [name for name in net.state_dict() if not name.startswith("classifier.")]
         names = {released_name(name, net.spec): name for name in own}
         tensors = {names.get(key, key): value for key, value in tensors.items()}
-        tensors |= {k: v for k, v in net.state_dict().items() if k.startswith("classifier.")}
+        tensors = _with_own_classifier(net, tensors)
     _assign(net, tensors, str(path))
 
 
@@ -144,6 +156,14 @@ def _strip_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if tensors and all(key.startswith(prefix) for key in tensors):
             tensors = {key[len(prefix) :]: value for key, value in tensors.items()}
     return tensors
+
+
+def _with_own_classifier(net: MetaNet, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Released tensors with the network's classifier, unless they hold one for as many classes."""
+    own = {k: v for k, v in net.state_dict().items() if k.startswith("classifier.")}
+    if own and all(k in tensors and tensors[k].shape == v.shape for k, v in own.items()):
+        return dict(tensors)
+    return {k: v for k, v in tensors.items() if not k.startswith("classifier.")} | own
 
 
 def _assign(net: MetaNet, tensors: Mapping[str, Tensor], path: str) -> None:

@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metanet.spec import ATTENTION_OPS, CONV_OPS, ArchSpec, StageSpec, reduces
+from metanet.spec import CONV_OPS, TOKEN_OPS, ArchSpec, StageSpec, reduces
 
 if TYPE_CHECKING:
     from metanet.search_spaces.space import Indices, Space, StageChoices
 
 
 def inert_genes(stage: StageSpec, w_in: int) -> frozenset[str]:
-    """The genes of a stage that do not change the network: kernel and SE of attention, and the expansion of a stage
-    that is one reduced attention block."""
-    if not stage.is_attention:
+    """The genes of a stage that do not change the network: kernel and SE where it mixes tokens, and the expansion of a
+    stage that is one reduced transformer block."""
+    if not stage.mixes_tokens:
         return frozenset()
     single = stage.depth == 1 and reduces(w_in, stage)
     return frozenset({"kernel", "se", "expansion"} if single else {"kernel", "se"})
@@ -32,12 +32,12 @@ def canonical(space: "Space", rows: "Indices") -> "Indices":
     before = np.asarray(space.stem_width)[rows[:, space.column["stem_width"]]]
     for i, stage in enumerate(space.stages):
         col = {gene: space.column[f"stage{i}.{gene}"] for gene in ("op", "depth", "width", "expansion", "kernel", "se")}
-        attends = np.isin(stage.op, ATTENTION_OPS)[rows[:, col["op"]]]
+        mixes = np.isin(stage.op, TOKEN_OPS)[rows[:, col["op"]]]
         width = np.asarray(stage.width)[rows[:, col["width"]]]
-        single = attends & (np.asarray(stage.depth)[rows[:, col["depth"]]] == 1)
+        single = mixes & (np.asarray(stage.depth)[rows[:, col["depth"]]] == 1)
         single &= (before != width) | (stage.stride != 1)
-        rows[attends, col["kernel"]] = 0
-        rows[attends, col["se"]] = 0
+        rows[mixes, col["kernel"]] = 0
+        rows[mixes, col["se"]] = 0
         rows[single, col["expansion"]] = 0
         before = width
     return rows
@@ -55,8 +55,8 @@ def size(space: "Space") -> int:
 def _options(stage: "StageChoices", w_in: int, width: int) -> int:
     """Distinct stages of one width after a given width."""
     convs = sum(op in CONV_OPS for op in stage.op)
-    attentions = len(stage.op) - convs
+    mixers = len(stage.op) - convs
     expansions, depths = len(stage.expansion), len(stage.depth)
     singles = 1 in stage.depth and (stage.stride != 1 or w_in != width)
-    attended = expansions * (depths - singles) + singles
-    return convs * depths * expansions * len(stage.kernel) * len(stage.se) + attentions * attended
+    mixed = expansions * (depths - singles) + singles
+    return convs * depths * expansions * len(stage.kernel) * len(stage.se) + mixers * mixed

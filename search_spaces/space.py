@@ -18,7 +18,7 @@ from metanet.cost import price
 from metanet.errors import MetanetError, unknown
 from metanet.search_spaces import counting, drawing
 from metanet.search_spaces.constraints import Constraints, parse_constraints
-from metanet.spec import ATTENTION_OPS, OPS, ArchSpec, StageSpec
+from metanet.spec import HEAD_OPS, OPS, ArchSpec, StageSpec
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution
@@ -70,7 +70,7 @@ class Space:
         before = self.stem_width
         for i, stage in enumerate(self.stages):
             for op in stage.op:
-                for width in (*before, *stage.width) if op in ATTENTION_OPS else ():
+                for width in (*before, *stage.width) if op in HEAD_OPS else ():
                     if width % self.head_dim:
                         raise MetanetError(
                             f"stage {i} may attend, so the widths before and in it must be multiples of the head size, "
@@ -133,11 +133,12 @@ class Space:
         picked: dict[str, Any] = {name: getattr(spec, name) for name in NETWORK_GENES}
         before = spec.stem_width
         for i, (stage, choices) in enumerate(zip(spec.stages, self.stages, strict=True)):
-            if stage.stride != choices.stride or (stage.is_attention and stage.head_dim != self.head_dim):
-                raise MetanetError(
-                    f"stage {i} is outside space {self.name}: it has stride {choices.stride} and head size "
-                    f"{self.head_dim} there, got stride {stage.stride} and head size {stage.head_dim}"
-                )
+            constant = self.stage_spec(choices, {"op": stage.op} if stage.op in choices.op else {})
+            for name in ("stride", "head_dim", "window", "grid", "down"):
+                if stage.op == constant.op and (got := getattr(stage, name)) != (has := getattr(constant, name)):
+                    raise MetanetError(
+                        f"stage {i} is outside space {self.name}: it has {name}={has!r} there, got {got!r}"
+                    )
             inert = counting.inert_genes(stage, before)
             picked |= {f"stage{i}.{gene}": getattr(stage, gene) for gene in STAGE_GENES if gene not in inert}
             before = stage.width

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from metanet import ArchSpec, StageSpec
-from metanet.spec import OPS
+from metanet.spec import DOWNS, OPS
 
 HEAD_DIM = 8
 
@@ -20,6 +20,9 @@ def stages(draw, op=None):
         kernel=draw(st.sampled_from([3, 5, 7])),
         se=draw(st.booleans()),
         head_dim=HEAD_DIM,
+        window=draw(st.sampled_from([2, 3, 7])),
+        grid=draw(st.sampled_from([2, 3, 5])),
+        down=draw(st.sampled_from([None, None, *DOWNS])),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 import zlib
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def checkpoint(folder, name, prefix="", wrap=True):
 
 @pytest.mark.parametrize(
     ("name", "model", "side"),
-    [("MN-B4", "MN-B4", 224), ("B15-type small", small_b15(), 128)],
-    ids=["MN-B4", "B15-type"],
+    [("MN-B4", "MN-B4", 224), ("B15-type small", small_b15(), 128), ("UniNet-B1", "UniNet-B1", 224)],
+    ids=["MN-B4", "B15-type", "UniNet-B1"],
 )
 def test_a_released_file_gives_the_released_output(name, model, side, tmp_path):
     gold = RELEASED[name][f"golden_{side}"]
@@ -61,7 +62,7 @@ def test_a_released_file_gives_the_released_output(name, model, side, tmp_path):
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(side))
     with torch.no_grad():
         pooled = net.forward_head(net.forward_features(images), pre_logits=True)
-        assert torch.equal(pooled, net(images))
+        assert torch.equal(net.get_classifier()(pooled), net(images))
     assert tuple(pooled.shape) == tuple(gold["shape"])
     assert (pooled[0, :16] - torch.tensor(gold["head"])).abs().max() < 1e-5 * gold["std"]
     assert abs(pooled.std().item() / gold["std"] - 1) < 1e-5
@@ -78,7 +79,7 @@ def test_the_taps_have_the_released_statistics(tmp_path):
         assert tap.mean().item() == pytest.approx(mean, rel=1e-4) and tap.std().item() == pytest.approx(std, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["MN-B4", "MN-B15"])
+@pytest.mark.parametrize("name", ["MN-B4", "MN-B15", "UniNet-B1"])
 def test_every_released_key_has_its_place(name):
     net = metanet.create(name, device="meta")
     ours = {released_name(key, net.spec): list(value.shape) for key, value in net.state_dict().items()}
@@ -97,6 +98,39 @@ def test_released_costs(name, params, macs):
     for stage, (first, other) in zip(net.stages, RELEASED["per_block"][name].values(), strict=True):
         sizes = [sum(p.numel() for p in block.parameters()) for block in stage]
         assert sizes == [first] + [other] * (len(sizes) - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),  # in millions, with the 1000-class classifier, as published
+    [(f"UniNet-B{i}", n) for i, n in enumerate([11.451, 11.451, 16.211, 24.020, 43.796, 72.883, 116.687])],
+)
+def test_published_parameters_of_uninet(name, params):
+    net = metanet.create(name, device="meta")
+    assert net.num_classes == 1000 and round(sum(p.numel() for p in net.parameters()) / 1e6, 3) == params
+    assert metanet.cost(name, num_classes=1000).params == sum(p.numel() for p in net.parameters())
+
+
+def test_costs_of_uninet_b1_as_published(monkeypatch):
+    cost = metanet.cost("UniNet-B1")
+    assert cost.macs == 1_093_359_808 and metanet.cost("UniNet-B1", num_classes=1000).params == 11_450_864
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # fvcore scripts a function when it is imported
+        from fvcore.nn import FlopCountAnalysis
+
+    def unfused(q, k, v):
+        return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", unfused)
+    count = FlopCountAnalysis(metanet.create("UniNet-B1").eval(), torch.zeros(1, 3, 224, 224))
+    # Norms count, too, and so does average pooling, which fvcore knows under its module's name only.
+    count.set_op_handle("aten::mean", lambda inputs, _: math.prod(inputs[0].type().sizes()))
+    assert count.unsupported_ops_warnings(False).total() == 1_117_865_024
+
+
+def test_operators_without_released_names_say_so():
+    net = metanet.create(ArchSpec((StageSpec("token_mlp", 1, 8, 2, grid=2),), stem_width=8), device="meta")
+    with pytest.raises(MetanetError, match="no released network has token_mlp"):
+        released_name("stages.0.0.position.weight", net.spec)
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone.", "module.", "module.backbone."])

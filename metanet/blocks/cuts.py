@@ -21,3 +21,9 @@ def thirds(shared: Tensor, shape: Size) -> Tensor:
     """For fused query, key and value weights: the first channels of each of the three."""
     parts = shared.view(3, shared.shape[0] // 3, *shared.shape[1:])
     return leading(parts, Size((3, shape[0] // 3, *shape[1:]))).flatten(0, 1)
+
+
+def centred(shared: Tensor, shape: Size) -> Tensor:
+    """For tables over distances (heads, rows, columns): the first heads, and the middle of each table. A view."""
+    spare = [(a - b) // 2 for a, b in zip(shared.shape[1:], shape[1:], strict=True)]
+    return shared[: shape[0]].narrow(1, spare[0], shape[1]).narrow(2, spare[1], shape[2])

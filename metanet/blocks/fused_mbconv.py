@@ -22,7 +22,7 @@ class FusedMBConv(nn.Module):
 
     CUTS: ClassVar[Mapping[str, Cut]] = {}
 
-    def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0) -> None:
+    def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0, index: int = 0) -> None:
         super().__init__()
         hidden, w_out, kernel = hidden_width(w_in, stage), stage.width, stage.kernel or 3
         self.drop = drop
@@ -40,6 +40,7 @@ class FusedMBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
+        shortcut = x if self.shortcut is None else self.shortcut(x)
         y = x
         if self.expands:
             y = F.gelu(self.norm_expand(self.expand(self.norm_in(y))))
@@ -47,13 +48,14 @@ class FusedMBConv(nn.Module):
             y = self.se(y)
         y = self.project(y) if self.expands else self.single(y)
         y = drop_path(self.norm_project(y), self.drop, self.training)
-        return y + (x if self.shortcut is None else self.shortcut(x))
+        return y + shortcut
 
     @staticmethod
     def cost(tally: Tally, w_in: int, stage: StageSpec, *, stride: int = 1) -> None:
         """Adds this block's cost, step by step as in `forward`."""
         hidden, w_out, kernel = hidden_width(w_in, stage), stage.width, stage.kernel or 3
-        if stride != 1 or w_in != w_out:
+        shortcut = stride != 1 or w_in != w_out
+        if shortcut:
             PooledShortcut.cost(tally, w_in, w_out, stride)
         expanded = expands(w_in, stride, stage)
         if expanded:
@@ -61,6 +63,8 @@ class FusedMBConv(nn.Module):
             tally.conv(w_in, hidden, kernel, stride=stride)
             tally.norm(hidden)
             tally.nonlinearity(hidden)
+            if not shortcut:
+                tally.hold(w_in)
         if stage.se:
             SqueezeExcite.cost(tally, hidden)
         tally.conv(hidden, w_out, 1 if expanded else kernel, bias=True)

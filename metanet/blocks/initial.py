@@ -44,7 +44,9 @@ def initialise(params: Mapping[str, Tensor], init: Init, generator: torch.Genera
         elif layer.startswith("norm"):
             zero = kind == "bias" or (layer == "norm_project" and init.zero_gamma)
             value.fill_(0.0 if zero else 1.0)
-        elif weight is not None and weight.ndim == 4:
+        elif kind.endswith("_bias"):
+            value.zero_()
+        elif weight is not None and weight.ndim >= 3:
             bound = math.prod(weight.shape[1:]) ** -0.5
             value.uniform_(-bound, bound, generator=generator)
         elif kind == "bias":

@@ -15,6 +15,13 @@ class Conv(nn.Conv2d):
         """Writes nothing."""
 
 
+class Conv1d(nn.Conv1d):
+    """A 1-D convolution that leaves its values to `metanet.blocks.initial`."""
+
+    def reset_parameters(self) -> None:
+        """Writes nothing."""
+
+
 class Linear(nn.Linear):
     """A linear layer that leaves its values to `metanet.blocks.initial`."""
 
@@ -58,22 +65,27 @@ class SqueezeExcite(nn.Module):
 
 
 class PooledShortcut(nn.Module):
-    """The released downsampling module: 3x3 max-pooling with the block's stride, then a 1x1 convolution with bias."""
+    """The released shortcut: 3x3 max-pooling with the block's stride, then a 1x1 convolution with bias.
 
-    def __init__(self, w_in: int, w_out: int, stride: int) -> None:
+    pooled: false leaves the pooling out, as in a downsampling module of stride 1.
+    """
+
+    def __init__(self, w_in: int, w_out: int, stride: int, *, pooled: bool = True) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride, self.pooled = stride, pooled
         self.project = conv(w_in, w_out, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
-        return self.project(F.max_pool2d(x, 3, self.stride, 1))  # type: ignore[no-any-return]
+        return self.project(F.max_pool2d(x, 3, self.stride, 1) if self.pooled else x)  # type: ignore[no-any-return]
 
     @staticmethod
     def cost(tally: Tally, w_in: int, w_out: int, stride: int) -> None:
-        """Adds this layer's cost; leaves the tally's map as it was, since the main path strides by itself."""
+        """Adds this layer's cost, and holds its result till the block ends; leaves the tally's map as it was, since the
+        main path strides by itself."""
         size = tally.height, tally.width
         tally.conv(w_in, w_out, 1, stride=stride, bias=True)
+        tally.hold(w_out)
         tally.height, tally.width = size
 
 

@@ -26,7 +26,7 @@ class MBConv(nn.Module):
 
     CUTS: ClassVar[Mapping[str, Cut]] = {}
 
-    def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0) -> None:
+    def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0, index: int = 0) -> None:
         super().__init__()
         hidden, w_out, kernel = hidden_width(w_in, stage), stage.width, stage.kernel or 3
         self.drop = drop
@@ -44,6 +44,7 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
+        shortcut = x if self.shortcut is None else self.shortcut(x)
         y = x
         if self.expands:
             y = F.gelu(self.norm_expand(self.expand(self.norm_in(y))))
@@ -51,20 +52,25 @@ class MBConv(nn.Module):
         if self.se is not None:
             y = self.se(y)
         y = drop_path(self.norm_project(self.project(y)), self.drop, self.training)
-        return y + (x if self.shortcut is None else self.shortcut(x))
+        return y + shortcut
 
     @staticmethod
     def cost(tally: Tally, w_in: int, stage: StageSpec, *, stride: int = 1) -> None:
         """Adds this block's cost, step by step as in `forward`."""
         hidden, w_out = hidden_width(w_in, stage), stage.width
-        if stride != 1 or w_in != w_out:
+        shortcut = stride != 1 or w_in != w_out
+        if shortcut:
             PooledShortcut.cost(tally, w_in, w_out, stride)
         if expands(w_in, stride, stage):
             tally.norm(w_in)
             tally.conv(w_in, hidden, 1)
             tally.norm(hidden)
             tally.nonlinearity(hidden)
+            if not shortcut:
+                tally.hold(w_in)
         tally.conv(hidden, hidden, stage.kernel or 3, stride=stride, groups=hidden)
+        if not shortcut:
+            tally.hold(w_in)  # without the expanding part the convolution itself reads what is held from here on
         tally.norm(hidden)
         tally.nonlinearity(hidden)
         if stage.se:

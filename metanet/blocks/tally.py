@@ -17,6 +17,9 @@ class Cost:
     activations      numbers written by convolutions, linear layers and attention products (pycls' `acts`)
     norms            numbers that pass a normalisation
     nonlinearities   numbers that pass GELU, ReLU, hard-sigmoid or softmax
+    peak             numbers alive at once: the largest sum of what a convolution, linear layer or attention product
+                     reads and writes and what waits for a residual addition. Norms, non-linearities and additions work
+                     in place; attention never holds its weights. Costs in series add up but for the peak, the largest.
     """
 
     macs: int = 0
@@ -24,17 +27,24 @@ class Cost:
     activations: int = 0
     norms: int = 0
     nonlinearities: int = 0
+    peak: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(*(a + b for a, b in zip(self.values, other.values, strict=True)))
+        macs, params, activations, norms, nonlinearities = map(sum, zip(self.values, other.values, strict=True))
+        return Cost(macs, params, activations, norms, nonlinearities, max(self.peak, other.peak))
 
     def __mul__(self, times: int) -> "Cost":
-        return Cost(*(a * times for a in self.values))
+        macs, params, activations, norms, nonlinearities = (a * times for a in self.values)
+        return Cost(macs, params, activations, norms, nonlinearities, self.peak if times else 0)
 
     @property
     def values(self) -> tuple[int, int, int, int, int]:
-        """The fields in their order."""
+        """The fields that add up, in their order."""
         return self.macs, self.params, self.activations, self.norms, self.nonlinearities
+
+    def memory(self, batch: int = 1, *, bytes_per_number: int = 4) -> int:
+        """Peak memory of inference in bytes: the weights, and `batch` images' numbers alive at once."""
+        return (self.params + batch * self.peak) * bytes_per_number
 
 
 class Tally:
@@ -46,11 +56,12 @@ class Tally:
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
         self.macs = self.params = self.activations = self.norms = self.nonlinearities = 0
+        self.peak = self.held = 0
 
     @property
     def cost(self) -> Cost:
         """The sum so far."""
-        return Cost(self.macs, self.params, self.activations, self.norms, self.nonlinearities)
+        return Cost(self.macs, self.params, self.activations, self.norms, self.nonlinearities, self.peak)
 
     @property
     def positions(self) -> int:
@@ -61,9 +72,19 @@ class Tally:
         """A padded 3x3 pooling, or any odd padded kernel: odd sizes round up."""
         self.height, self.width = -(-self.height // stride), -(-self.width // stride)
 
+    def hold(self, width: int) -> None:
+        """A map of `width` channels waits for a residual addition while the next steps run, instead of what waited."""
+        self.held = width * self.positions
+
+    def alive(self, count: int) -> None:
+        """A step reads and writes `count` numbers beside what is held."""
+        self.peak = max(self.peak, self.held + count)
+
     def conv(self, w_in: int, w_out: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = False) -> None:
         """A convolution with padding kernel // 2."""
+        read = w_in * self.positions
         self.pool(stride)
+        self.alive(read + w_out * self.positions)
         weights = w_out * (w_in // groups) * kernel**2
         self.params += weights + bias * w_out
         self.macs += weights * self.positions
@@ -72,6 +93,7 @@ class Tally:
     def linear(self, w_in: int, w_out: int, *, tokens: int | None = None) -> None:
         """A linear layer with bias on each position, or on `tokens` vectors."""
         count = self.positions if tokens is None else tokens
+        self.alive((w_in + w_out) * count)
         self.params += w_in * w_out + w_out
         self.macs += w_in * w_out * count
         self.activations += w_out * count

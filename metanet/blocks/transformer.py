@@ -1,4 +1,8 @@
-"""The block around attention: convolutional position, attention, MLP, each with LayerScale (released MetaNet)."""
+"""The block around a token mixer: convolutional position, mixer, MLP, each with LayerScale (released MetaNet).
+
+Released with self-attention (MN-B4) and channel attention (MN-B15). That window attention and the token MLP stand in
+the very same block is our reading of UniNet's unified form (every operator, then an FFN with an expansion).
+"""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -8,15 +12,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metanet.blocks.channel_attention import ChannelAttention
-from metanet.blocks.cuts import Cut, thirds
+from metanet.blocks.cuts import Cut, centred, thirds
 from metanet.blocks.layers import Linear, PooledShortcut, conv, drop_path, hidden_width
 from metanet.blocks.self_attention import SelfAttention
 from metanet.blocks.tally import Tally
+from metanet.blocks.token_mlp import TokenMlp
+from metanet.blocks.window_attention import WindowAttention
 from metanet.spec import StageSpec
 
-MIXERS: dict[str, type[SelfAttention] | type[ChannelAttention]] = {
+# All take `Mixer(w_in, w_out, stage, index)` and a map (b, h, w, w_in), and have `cost(tally, w_in, w_out, stage)`.
+MIXERS: dict[str, type[SelfAttention] | type[ChannelAttention] | type[WindowAttention] | type[TokenMlp]] = {
     "self_attention": SelfAttention,
     "channel_attention": ChannelAttention,
+    "window_attention": WindowAttention,
+    "token_mlp": TokenMlp,
 }
 
 
@@ -29,7 +38,7 @@ class Mlp(nn.Module):
         self.project = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, n, width) -> (b, n, width)."""
+        """(…, width) -> (…, width)."""
         return self.project(F.gelu(self.expand(x)))  # type: ignore[no-any-return]
 
     @staticmethod
@@ -41,23 +50,27 @@ class Mlp(nn.Module):
 
 
 class Transformer(nn.Module):
-    """x += dw3x3(x); x += s1 * attention(norm(x)); x += s2 * mlp(norm(x)), with LayerNorm and LayerScale s1, s2.
+    """x += dw3x3(x); x += s1 * mixer(norm(x)); x += s2 * mlp(norm(x)), with LayerNorm and LayerScale s1, s2.
 
-    A block that changes width or stride is reduced: it attends over the pooled tokens at the input width, its
+    A block that changes width or stride is reduced: it mixes the pooled tokens at the input width, the mixer's
     projection changes the width, the pooled shortcut is added, and it has no MLP. Position comes from the depthwise
-    convolution (Chu et al. 2021), so that the block takes any map size.
+    convolution (Chu et al. 2021), so that the block takes any map size. Maps in channels_last are never copied.
     """
 
-    CUTS: ClassVar[Mapping[str, Cut]] = {"attention.qkv.weight": thirds, "attention.qkv.bias": thirds}
+    CUTS: ClassVar[Mapping[str, Cut]] = {
+        "mixer.qkv.weight": thirds,
+        "mixer.qkv.bias": thirds,
+        "mixer.relative_position": centred,
+    }
 
-    def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0) -> None:
+    def __init__(self, w_in: int, stage: StageSpec, *, stride: int = 1, drop: float = 0.0, index: int = 0) -> None:
         super().__init__()
         w_out = stage.width
         self.stride, self.drop = stride, drop
         self.position = conv(w_in, w_in, 3, groups=w_in, bias=True)
-        self.norm_attention = nn.LayerNorm(w_in, eps=1e-6)
-        self.attention = MIXERS[stage.op](w_in, w_out, stage.head_dim or w_in)
-        self.scale_attention = nn.Parameter(torch.ones(w_out))
+        self.norm_mixer = nn.LayerNorm(w_in, eps=1e-6)
+        self.mixer = MIXERS[stage.op](w_in, w_out, stage, index)
+        self.scale_mixer = nn.Parameter(torch.ones(w_out))
         self.shortcut = PooledShortcut(w_in, w_out, stride) if stride != 1 or w_in != w_out else None
         if self.shortcut is None:
             self.norm_mlp = nn.LayerNorm(w_out, eps=1e-6)
@@ -67,22 +80,21 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
         x = x + self.position(x)
+        tokens = x.permute(0, 2, 3, 1)  # (b, h, w, c)
         if self.shortcut is not None:
-            return self._reduced(x, self.shortcut(x))
-        tokens = x.flatten(2).transpose(1, 2)  # (b, n, c)
-        y = self.scale_attention * self.attention(self.norm_attention(tokens))
+            return self._reduced(tokens, self.shortcut(x))
+        y = self.scale_mixer * self.mixer(self.norm_mixer(tokens))
         tokens = tokens + drop_path(y, self.drop, self.training)
         y = self.scale_mlp * self.mlp(self.norm_mlp(tokens))
         tokens = tokens + drop_path(y, self.drop, self.training)
-        return tokens.transpose(1, 2).reshape(x.shape)
+        return tokens.permute(0, 3, 1, 2)
 
-    def _reduced(self, x: Tensor, shortcut: Tensor) -> Tensor:
-        tokens = self.norm_attention(x.flatten(2).transpose(1, 2))
+    def _reduced(self, tokens: Tensor, shortcut: Tensor) -> Tensor:
+        tokens = self.norm_mixer(tokens)
         if self.stride != 1:
-            pooled = F.max_pool2d(tokens.transpose(1, 2).reshape(x.shape), 3, self.stride, 1)
-            tokens = pooled.flatten(2).transpose(1, 2)
-        y = drop_path(self.scale_attention * self.attention(tokens), self.drop, self.training)
-        return shortcut + y.transpose(1, 2).reshape(shortcut.shape)
+            tokens = F.max_pool2d(tokens.permute(0, 3, 1, 2), 3, self.stride, 1).permute(0, 2, 3, 1)
+        y = drop_path(self.scale_mixer * self.mixer(tokens), self.drop, self.training)
+        return shortcut + y.permute(0, 3, 1, 2)
 
     @staticmethod
     def cost(tally: Tally, w_in: int, stage: StageSpec, *, stride: int = 1) -> None:
@@ -94,7 +106,9 @@ class Transformer(nn.Module):
         if reduced:
             PooledShortcut.cost(tally, w_in, w_out, stride)
             tally.pool(stride)
-        MIXERS[stage.op].cost(tally, w_in, w_out, stage.head_dim or w_in)
+        else:
+            tally.hold(w_in)
+        MIXERS[stage.op].cost(tally, w_in, w_out, stage)
         tally.scale(w_out)
         if not reduced:
             tally.norm(w_out)

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from metanet.cost import describe, price
     from metanet.factory import find
     from metanet.report.compare import differences
-    from metanet.report.words import SHARES, size
+    from metanet.report.words import SHARES, size, totals
 
     _check(args)
     shown = []
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if len(shown) == 1:
         ((name, member, rows),) = shown
         exact = ", ".join(f"{sum(row[key] for row in rows):,} {text}" for key, text in SHARES.items())
-        pixels = f"{size(rows[0]['input'])} px"
+        pixels = f"{size(rows[0]['input'])} px, {totals(rows).rpartition(' · ')[2]} (fp32, one image)"
         print_network(rows, [name, exact, f"{pixels}, id {member.spec.id}, {member.provenance}"])
         return 0
     title = "\n".join(f"{letter}: {name}, {_lead(rows)}" for letter, (name, _, rows) in zip("AB", shown, strict=True))

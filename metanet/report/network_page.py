@@ -12,7 +12,9 @@ Row = Mapping[str, Any]
 
 DEFINITIONS = (
     "MACs are multiply-accumulates of convolutions, linear layers and attention products, a fused one counted once; "
-    "activations are the numbers that these steps write; both for one image. Parameters are the trainable numbers, "
+    "activations are the numbers that these steps write; alive at once are the most numbers that one step of the part "
+    "reads, writes and keeps for a residual addition; all for one image. Memory at once is that of the parameters and of "
+    "these numbers in 32 bits. Parameters are the trainable numbers, "
     "without classifier. Map: height and width of what the part leaves; channels: its width. Expansion: hidden width "
     "over the width at a block's input. SE: squeeze-and-excitation. ×n: n equal blocks, of which the first one changes "
     "width and map, unless a downsampling module before it does."
@@ -62,12 +64,13 @@ def _costs(rows: Sequence[Row]) -> Html:
     """The exact costs of each part and their shares."""
     import pandas as pd
 
+    whole = {"name": "all", **{key: sum(row[key] for row in rows) for key in SHARES}}
     shown = []
-    for row in [*rows, {"name": "all", **{key: sum(row[key] for row in rows) for key in SHARES}}]:
+    for row in [*rows, whole | {"peak": max(row["peak"] for row in rows)}]:
         cells = {"part": row["name"]}
         for key, title in SHARES.items():
-            cells |= {title: row[key], f"% of {title}": share(row[key], sum(r[key] for r in rows))}
-        shown.append(cells)
+            cells |= {title: row[key], f"% of {title}": share(row[key], whole[key])}
+        shown.append(cells | {"alive at once": row["peak"]})
     return table(pd.DataFrame(shown))
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metanet.blocks import Cost
 from metanet.report.style import quantity
+from metanet.spec import ATTENDING_DOWNS, CONV_OPS
 
 OPS = {
     "mbconv": "MBConv",
@@ -14,6 +16,7 @@ OPS = {
     "token_mlp": "token MLP",
 }
 DOWNS = {"local": ("L", "local"), "local_global": ("LG", "local-global"), "global": ("G", "global")}
+WITHOUT_HEADS = (*CONV_OPS, "token_mlp")  # their head size is that of the downsampling module before them
 SHARES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
 
 
@@ -32,7 +35,7 @@ def inside(row: Mapping[str, Any]) -> str:
     if row.get("se"):
         said.append("SE")
     said += [f"{name} {row[name]}" for name in ("window", "grid") if row.get(name)]
-    if row.get("head_dim"):
+    if row.get("head_dim") and row["op"] not in WITHOUT_HEADS:
         said.append(f"heads of {row['head_dim']}")
     return ", ".join(said)
 
@@ -53,7 +56,8 @@ def size(sides: Any, sign: str = " × ") -> str:
 def before(row: Mapping[str, Any]) -> str:
     """How a stage comes to its map: by a downsampling module, by the stride of its first block, or "" (it keeps it)."""
     if down := row.get("down"):
-        return f"{DOWNS.get(down, ('', down))[1]} downsampling, stride {row['stride']}"
+        heads = f" with heads of {row['head_dim']}" if down in ATTENDING_DOWNS else ""
+        return f"{DOWNS[down][1]} downsampling{heads}, stride {row['stride']}"
     return f"stride {row['stride']}" if row["stride"] > 1 else ""
 
 
@@ -79,6 +83,10 @@ def sentence(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def totals(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The costs of the whole network: "3.17 G MACs · 30.4 M parameters · …"."""
+    """The costs of the whole network: "3.17 G MACs · 30.4 M parameters · 23.9 M activations · 132 MB at once"; the last
+    is the peak memory of inference on one image in 32 bits."""
     said = [f"{quantity(sum(row[key] for row in rows), zeros=True)} {name}" for key, name in SHARES.items()]
+    if all("peak" in row for row in rows):
+        cost = Cost(params=sum(row["params"] for row in rows), peak=max(row["peak"] for row in rows))
+        said.append(f"{quantity(cost.memory(), zeros=True)}B at once")
     return " · ".join(said)
