@@ -23,6 +23,7 @@ from metanet.report import (
     trajectory,
 )
 from metanet.report.style import quantity
+from metanet.report.words import totals
 from metanet.runs import atomic_write
 from metanet.searchers import SearchResult
 from metanet.spec import ArchSpec
@@ -37,7 +38,7 @@ def write_report(outcome: Outcome, folder: Path) -> str:
     rows = describe(outcome.winners["search"])
     for name, plot in plots.items():
         plot.save_png(folder / f"{name}.png")
-    draw(rows).save(folder / "winner.png")
+    draw(rows, title="Winner of the search", lead=totals(rows)).save(folder / "winner.png")
     sections = [
         Section("Did the search pay?", [_comparison(outcome), *_shown(plots, "curve")]),
         Section("The winner", [paragraph(_winner(outcome)), network(rows)]),

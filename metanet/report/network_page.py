@@ -5,16 +5,16 @@ from typing import Any
 
 from metanet.report.compare import differences
 from metanet.report.html import Html, Section, network, page, paragraph, preformatted, table
-from metanet.report.words import SHARES, before, inside, op_name, share, size, totals
+from metanet.report.words import SHARES, SHORT, before, inside, op_name, share, size, totals
 from metanet.spec import ArchSpec
 
 Row = Mapping[str, Any]
 
 DEFINITIONS = (
     "MACs are multiply-accumulates of convolutions, linear layers and attention products, a fused one counted once; "
-    "activations are the numbers that these steps write; alive at once are the most numbers that one step of the part "
-    "reads, writes and keeps for a residual addition; all for one image. Memory at once is that of the parameters and of "
-    "these numbers in 32 bits. Parameters are the trainable numbers, "
+    "activations are the numbers that these steps write; the peak is how many numbers one step of the part reads, writes "
+    "and keeps for a residual addition at most; all for one image. Peak memory: parameters and peak, 32 bits each. "
+    "Parameters are the trainable numbers, "
     "without classifier. Map: height and width of what the part leaves; channels: its width. Expansion: hidden width "
     "over the width at a block's input. SE: squeeze-and-excitation. ×n: n equal blocks, of which the first one changes "
     "width and map, unless a downsampling module before it does."
@@ -54,7 +54,11 @@ def _parts(rows: Sequence[Row]) -> Html:
     shown = []
     for row in rows:
         cells: dict[str, Any] = {"part": row["name"], "op": op_name(row), "blocks": f"×{row['depth']}"}
-        cells |= {"channels": row["width"], "map": size(row["map"]), "before it": before(row) or "–"}
+        cells |= {
+            "channels": row["width"],
+            "map": size(row["map"]),
+            "downsampling": before(row).replace(" downsampling", "") or "–",
+        }
         cells |= {"expansion": f"{row['expansion']:g}" if "expansion" in row else "–", "in a block": inside(row)}
         shown.append(cells)
     return table(pd.DataFrame(shown))
@@ -69,8 +73,8 @@ def _costs(rows: Sequence[Row]) -> Html:
     for row in [*rows, whole | {"peak": max(row["peak"] for row in rows)}]:
         cells = {"part": row["name"]}
         for key, title in SHARES.items():
-            cells |= {title: row[key], f"% of {title}": share(row[key], whole[key])}
-        shown.append(cells | {"alive at once": row["peak"]})
+            cells |= {title: row[key], f"% {SHORT.get(title, title)}": share(row[key], whole[key])}
+        shown.append(cells | {"peak": row["peak"]})
     return table(pd.DataFrame(shown))
 
 

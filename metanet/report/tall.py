@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from metanet.report.drawing import PALE, SOFT, Row, map_scale
 from metanet.report.shapes import Box, Drawing, Part, Polygon, Shape, Text
 from metanet.report.style import GREY, INK, colours
-from metanet.report.words import DOWNS, SHARES, inside, op_name, sentence, share, size
+from metanet.report.words import DOWNS, SHARES, SHORT, inside, op_name, sentence, share, size
 
 ACROSS, ROW, BOX = 360, 98, 42  # units: the sheet, from part to part, the height of a box
 CENTRE, LEAST, MOST = 46, 42, 88  # middle and widths of the boxes
@@ -64,7 +64,7 @@ def _bars(row: Row, rows: Sequence[Row], y: float) -> Iterator[Shape]:
     colour = colours([r["op"] for r in rows])[row["op"]]
     for i, (key, name) in enumerate(SHARES.items()):
         total, line = sum(r[key] for r in rows) or 1, y + 15 * i
-        yield Text(LABEL, line, name.replace("parameters", "params").replace("activations", "activ."), 11, opacity=SOFT)
+        yield Text(LABEL, line, SHORT.get(name, name), 11, opacity=SOFT)
         yield Box(BAR, line - 4, LONGEST, 8, GREY, 2, PALE)
         if row[key]:
             yield Box(BAR, line - 4, max(1.5, LONGEST * row[key] / total), 8, colour, 2)

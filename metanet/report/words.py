@@ -18,6 +18,7 @@ OPS = {
 DOWNS = {"local": ("L", "local"), "local_global": ("LG", "local-global"), "global": ("G", "global")}
 WITHOUT_HEADS = (*CONV_OPS, "token_mlp")  # their head size is that of the downsampling module before them
 SHARES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
+SHORT = {"parameters": "params", "activations": "activ."}
 
 
 def op_name(row: Mapping[str, Any]) -> str:
@@ -56,7 +57,7 @@ def size(sides: Any, sign: str = " × ") -> str:
 def before(row: Mapping[str, Any]) -> str:
     """How a stage comes to its map: by a downsampling module, by the stride of its first block, or "" (it keeps it)."""
     if down := row.get("down"):
-        heads = f" with heads of {row['head_dim']}" if down in ATTENDING_DOWNS else ""
+        heads = f", heads of {row['head_dim']}" if down in ATTENDING_DOWNS and row["op"] in WITHOUT_HEADS else ""
         return f"{DOWNS[down][1]} downsampling{heads}, stride {row['stride']}"
     return f"stride {row['stride']}" if row["stride"] > 1 else ""
 
@@ -83,10 +84,10 @@ def sentence(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def totals(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The costs of the whole network: "3.17 G MACs · 30.4 M parameters · 23.9 M activations · 132 MB at once"; the last
-    is the peak memory of inference on one image in 32 bits."""
+    """The costs of the whole network: "3.17 G MACs · 30.4 M parameters · 23.9 M activations · 132 MB peak memory"; the
+    last for inference on one image in 32 bits."""
     said = [f"{quantity(sum(row[key] for row in rows), zeros=True)} {name}" for key, name in SHARES.items()]
     if all("peak" in row for row in rows):
         cost = Cost(params=sum(row["params"] for row in rows), peak=max(row["peak"] for row in rows))
-        said.append(f"{quantity(cost.memory(), zeros=True)}B at once")
+        said.append(f"{quantity(cost.memory(), zeros=True)}B peak memory")
     return " · ".join(said)
