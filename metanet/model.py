@@ -245,11 +245,10 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def _frozen_statistics(block: nn.Module) -> Iterator[None]:
-    tracking = [part for part in block.modules() if isinstance(part, nn.BatchNorm2d) and part.track_running_stats]
-    for part in tracking:
-        part.track_running_stats = False
+    """Leaves a block's buffers as they were, however often it runs inside."""
+    kept = [(buffer, buffer.clone()) for buffer in block.buffers()]
     try:
         yield
     finally:
-        for part in tracking:
-            part.track_running_stats = True
+        for buffer, value in kept:
+            buffer.data.copy_(value)  # by `data`: autograd holds these buffers, though it never reads them in training
