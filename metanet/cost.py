@@ -4,7 +4,7 @@ from typing import Any
 
 from metanet.blocks import BLOCKS, DOWN_MODULES, Cost, Tally
 from metanet.errors import MetanetError
-from metanet.spec import ArchSpec
+from metanet.spec import ArchSpec, reduces
 
 __all__ = ["Cost", "describe", "price", "stage_costs"]
 
@@ -66,7 +66,10 @@ def describe(spec: ArchSpec, *, resolution: int | None = None, num_classes: int 
     side = spec.resolution if resolution is None else resolution
     priced = stage_costs(spec, (side, side), num_classes)
     parts: list[dict[str, Any]] = [{"op": "stem", "depth": 1, "width": spec.stem_width, "stride": 2}]
-    parts += [stage.to_dict() for stage in spec.stages]
+    for w_in, stage in zip((spec.stem_width, *(s.width for s in spec.stages)), spec.stages, strict=False):
+        parts.append(stage.to_dict())
+        if stage.mixes_tokens and stage.depth == 1 and reduces(w_in, stage):
+            del parts[-1]["expansion"]  # the reduced block has no MLP
     parts += [{"op": "head", "depth": 1, "width": spec.head_width, "stride": 1}]
     rows = []
     for part, (name, cost) in zip(parts, priced.items(), strict=True):

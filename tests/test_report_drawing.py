@@ -139,6 +139,14 @@ def test_a_part_says_in_words_what_it_shows():
     assert labels[0].startswith("stem, 32 channels, map 112 × 112, 3×3, stride 2, 10.8 M MACs (")
 
 
+def test_a_reduced_block_alone_has_no_expansion():
+    stages = (StageSpec("self_attention", 1, 16, 4, stride=2, head_dim=8), StageSpec("token_mlp", 2, 32, 4))
+    stages += (StageSpec("self_attention", 1, 48, 4, stride=2, head_dim=8, down="local"),)
+    rows = describe(ArchSpec(stages, 16, resolution=64))
+    assert [r.get("expansion") for r in rows] == [None, None, 4, 4, None]
+    assert "block, 16 channels, map 16 × 16, heads of 8, stride 2, " in draw(rows).svg
+
+
 def test_names_are_text():
     rows = [row("<b> & $x$", "<op>")]
     assert {"<b> & $x$", "<op>"} <= set(strings(draw(rows)))

@@ -23,7 +23,12 @@ def table(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> int:
     if not rows:
         console.print("nothing to show")
         return 0
-    look = {"title_justify": "left", "title_style": "dim", "header_style": "bold", "padding": (0, 1, 0, 0)}
+    look: dict[str, Any] = {
+        "title_justify": "left",
+        "title_style": "dim",
+        "header_style": "bold",
+        "padding": (0, 1, 0, 0),
+    }
     grid = Table(box=SIMPLE, pad_edge=False, title=title or None, **look)
     first = next(iter(rows[0]))
     for name in rows[0]:

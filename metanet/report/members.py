@@ -13,7 +13,7 @@ def facts(name: str) -> dict[str, Any]:
     params                  without classifier
     params_with_classifier  with the one of the released form; None where that has none
     macs_224 …              at these resolutions, without classifier
-    activations, memory     of one image at the member's own resolution; memory in bytes, 32-bit weights and largest step
+    activations, memory     of one image at the member's own resolution; memory in bytes, as `Cost.memory()`
     """
     member = MODELS[name]
     own, classes = cost(name), member.num_classes

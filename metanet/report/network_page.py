@@ -12,12 +12,12 @@ Row = Mapping[str, Any]
 
 DEFINITIONS = (
     "MACs are multiply-accumulates of convolutions, linear layers and attention products, a fused one counted once; "
-    "activations are the numbers that these steps write; the peak is how many numbers one step of the part reads, writes "
-    "and keeps for a residual addition at most; all for one image. Peak memory: parameters and peak, 32 bits each. "
-    "Parameters are the trainable numbers, "
-    "without classifier. Map: height and width of what the part leaves; channels: its width. Expansion: hidden width "
-    "over the width at a block's input. SE: squeeze-and-excitation. ×n: n equal blocks, of which the first one changes "
-    "width and map, unless a downsampling module before it does."
+    "activations are the numbers that these steps write; the peak is how many numbers one step of the part reads, "
+    "writes and keeps for a residual addition at most; all for one image. Parameters are the trainable numbers, "
+    "without classifier. Peak memory: parameters and largest peak, 32 bits each. Map: height and width of what the "
+    "part leaves; channels: its width. Expansion: hidden width over the width at a block's input. SE: "
+    "squeeze-and-excitation. ×n: n equal blocks, of which the first one changes width and map, unless a downsampling "
+    "module before it does."
 )
 
 
