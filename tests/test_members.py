@@ -49,10 +49,19 @@ def images(*size):
     return torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SMALL else pytest.mark.slow) for n in MEMBERS])
+@pytest.fixture(scope="class")
+def net(request):
+    """A member with two classes, built once for all tests of its class: a billion initial values take a minute."""
+    return metanet.create(request.param, num_classes=2, seed=0)
+
+
+REAL = [pytest.param(name, marks=[] if name in SMALL else pytest.mark.slow) for name in MEMBERS]
+
+
+@pytest.mark.parametrize("net", REAL, indirect=True, scope="class")
 class TestEveryMemberForReal:
-    def test_it_runs_and_its_parts_are_the_whole(self, name):
-        net = metanet.create(name, num_classes=2, seed=0).eval()
+    def test_it_runs_and_its_parts_are_the_whole(self, net):
+        net.eval()
         channels, strides = net.feature_info.channels(), net.feature_info.reduction()
         with torch.no_grad():
             for size in SIZES:
@@ -65,18 +74,16 @@ class TestEveryMemberForReal:
                 alone = torch.cat([net(image[None]) for image in x])
                 assert torch.allclose(alone, y, atol=1e-5)  # an image's output doesn't depend on the others
 
-    def test_every_parameter_gets_a_gradient(self, name):
-        net = metanet.create(name, num_classes=2, seed=0).train()
-        net(images(64, 64)).logsumexp(1).sum().backward()
-        for key, p in net.named_parameters():
-            assert p.grad is not None and p.grad.isfinite().all(), key
-        assert net.stem.conv.weight.grad.abs().max() > 0 and net.classifier.weight.grad.abs().max() > 0
-
-    def test_it_comes_back_from_disk(self, name, tmp_path):
-        net = metanet.create(name, num_classes=2, seed=0)
+    def test_it_comes_back_from_disk(self, net, tmp_path):
         path = net.save(tmp_path / "net.safetensors", {"seed": "0"})
         again = metanet.create(path)
         assert again.spec == net.spec and again.num_classes == 2 and not again.training
         ours, theirs = net.state_dict(), again.state_dict()
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
         assert metanet.weights.provenance(path) == {"seed": "0"}
+
+    def test_every_parameter_gets_a_gradient(self, net):
+        net.train()(images(64, 64)).logsumexp(1).sum().backward()
+        for key, p in net.named_parameters():
+            assert p.grad is not None and p.grad.isfinite().all(), key
+        assert net.stem.conv.weight.grad.abs().max() > 0 and net.classifier.weight.grad.abs().max() > 0
