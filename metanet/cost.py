@@ -4,7 +4,7 @@ from typing import Any
 
 from metanet.blocks import BLOCKS, DOWN_MODULES, Cost, Tally
 from metanet.errors import MetanetError
-from metanet.spec import ArchSpec
+from metanet.spec import ArchSpec, reduces
 
 __all__ = ["Cost", "describe", "price", "stage_costs"]
 
@@ -60,26 +60,22 @@ def price(spec: ArchSpec, *, resolution: int | tuple[int, int] | None = None, nu
 
 
 def describe(spec: ArchSpec, *, resolution: int | None = None, num_classes: int = 0) -> list[dict[str, Any]]:
-    """One row a part of the network (stem, stages, head): name, op, depth, width, map (height and width of what it
-    leaves), stride, macs, params, activations, peak. What `metanet show` prints and reports draw."""
+    """One row a part of the network (stem, stages, head): name, the fields of its StageSpec that have an effect (op,
+    depth, width, stride, expansion …), input and map (height and width of what it takes and of what it leaves), macs,
+    params, activations, peak. What `metanet show` prints and reports draw."""
     side = spec.resolution if resolution is None else resolution
-    costs = stage_costs(spec, (side, side), num_classes)
-    side = -(-side // 2)
-    rows = [{"op": "stem", "depth": 1, "width": spec.stem_width, "map": (side, side), "stride": 2}]
-    for stage in spec.stages:
-        side = -(-side // stage.stride)
-        rows.append(
-            {"op": stage.op, "depth": stage.depth, "width": stage.width, "map": (side, side), "stride": stage.stride}
-        )
-    rows.append({"op": "head", "depth": 1, "width": spec.head_width, "map": (1, 1), "stride": 1})
-    return [
-        {
-            "name": name,
-            **row,
-            "macs": cost.macs,
-            "params": cost.params,
-            "activations": cost.activations,
-            "peak": cost.peak,
-        }
-        for row, (name, cost) in zip(rows, costs.items(), strict=True)
-    ]
+    priced = stage_costs(spec, (side, side), num_classes)
+    parts: list[dict[str, Any]] = [{"op": "stem", "depth": 1, "width": spec.stem_width, "stride": 2}]
+    for w_in, stage in zip((spec.stem_width, *(s.width for s in spec.stages)), spec.stages, strict=False):
+        parts.append(stage.to_dict())
+        if stage.mixes_tokens and stage.depth == 1 and reduces(w_in, stage):
+            del parts[-1]["expansion"]  # the reduced block has no MLP
+    parts += [{"op": "head", "depth": 1, "width": spec.head_width, "stride": 1}]
+    rows = []
+    for part, (name, cost) in zip(parts, priced.items(), strict=True):
+        left = 1 if name == "head" else -(-side // part["stride"])  # the head pools
+        maps = {"input": (side, side), "map": (left, left)}
+        costs = {key: getattr(cost, key) for key in ("macs", "params", "activations", "peak")}
+        rows.append({"name": name, **part, **maps, **costs})
+        side = left
+    return rows

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import metanet
 from metanet.factory import MODELS
+from metanet.report.members import SIDES, facts
+from metanet.report.style import quantity
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -36,19 +37,29 @@ def _stored(name: str) -> dict[str, Any]:
 
 
 def models() -> str:
-    """The members of the family."""
+    """The members of the family, in short."""
     rows = []
-    for name, member in MODELS.items():
-        cost = metanet.cost(name, resolution=224)
-        rows.append(
-            {
-                "name": name,
-                "parameters": f"{cost.params:,}",
-                "MACs at 224 px": f"{cost.macs:,}",
-                "provenance": member.provenance,
-            }
-        )
-    return markdown(rows, "without classifier: `metanet list`, `metanet cost NAME --resolution 224`")
+    for name in MODELS:
+        row = facts(name)
+        cells = {"name": name, "px": row["resolution"], "parameters": quantity(row["params"], zeros=True)}
+        cells |= {f"MACs, {side} px": quantity(row[f"macs_{side}"], zeros=True) for side in SIDES}
+        cells |= {"memory": f"{quantity(row['memory'], zeros=True)}B"}
+        rows.append(cells | {"provenance": row["provenance"].partition(",")[0]})
+    return markdown(rows, "px: its own resolution, which memory refers to; without classifier: `metanet list`")
+
+
+def members() -> str:
+    """The members of the family, exactly."""
+    rows = []
+    for name in MODELS:
+        row = facts(name)
+        cells = {"name": name, "resolution": row["resolution"], "parameters": f"{row['params']:,}"}
+        own = row["params_with_classifier"]
+        cells |= {"with classifier": f"{own:,}" if own else "–"}
+        cells |= {f"MACs at {side} px": f"{row[f'macs_{side}']:,}" for side in SIDES}
+        cells |= {"activations": f"{row['activations']:,}", "memory, bytes": f"{row['memory']:,}"}
+        rows.append(cells | {"provenance": row["provenance"]})
+    return markdown(rows, "`metanet list --json`; activations and memory of one image at the resolution in the table")
 
 
 def basics() -> str:
@@ -72,7 +83,13 @@ def times() -> str:
     return markdown(rows, _note(about, "make demo && python perf/measure_demo.py"))
 
 
-TABLES: dict[str, Callable[[], str]] = {"models": models, "basics": basics, "demo": demo, "times": times}
+TABLES: dict[str, Callable[[], str]] = {
+    "models": models,
+    "members": members,
+    "basics": basics,
+    "demo": demo,
+    "times": times,
+}
 
 
 def written(text: str) -> str:

@@ -1,6 +1,7 @@
 """The command line: help with examples, results, JSON, and one sentence with exit code 2 for every mistake."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -30,7 +31,22 @@ def test_help_shows_an_example_that_parses(command, capsys):
     assert parser().parse_args(shlex.split(COMMANDS[command].EXAMPLE)[1:]).command == command
 
 
-def test_list_show_and_cost(capsys, tmp_path):
+def test_list_fits_80_columns_and_gives_exact_numbers(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = said(["list"], capsys)
+    assert code == 0 and max(map(len, out.splitlines())) <= 80
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith((" MN-", " UniNet-"))}
+    assert rows["MN-B4"][1:9] == ["224", "30.4", "M", "–", "3.17", "G", "4.18", "G"]
+    assert rows["MN-B15"][2:4] == ["1.00", "G"] and rows["UniNet-B6"][1] == "448" and len(rows) == 9
+    assert "UniNet-B0, UniNet-B1" in out and "released: Sense-X/UniNet" in out
+    code, out, _ = said(["list", "UniNet-B1", "--json"], capsys)
+    (row,) = json.loads(out)
+    assert code == 0 and row["params_with_classifier"] == 11_450_864 and row["macs_224"] == row["macs"] == 1_093_359_808
+    cost = metanet.cost("UniNet-B1")
+    assert row["memory"] == 4 * (cost.params + cost.peak) and row["activations"] == cost.activations
+
+
+def test_list_show_and_cost(capsys):
     code, out, _ = said(["list", "MN-*", "--json"], capsys)
     assert code == 0 and {row["name"]: row["params"] for row in json.loads(out)} == {
         "MN-B4": 30_424_992,
@@ -38,11 +54,61 @@ def test_list_show_and_cost(capsys, tmp_path):
     }
     code, out, _ = said(["cost", "MN-B15", "--resolution", "224", "--json"], capsys)
     assert code == 0 and json.loads(out)["macs"] == 137_722_145_792
+    assert json.loads(out)["memory"] == 4 * (1_002_425_020 + json.loads(out)["peak"])
     code, out, _ = said(["show", "MN-B4", "--json"], capsys)
     assert metanet.ArchSpec.from_json(out) == metanet.create("MN-B4", device="meta").spec
-    code, out, _ = said(["show", "MN-B4", "--png", str(tmp_path / "net.png")], capsys)
-    assert code == 0 and "3,166,411,520 MACs" in out.replace("\n", " ")
+
+
+def test_show_fits_80_columns_and_says_every_stage(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = said(["show", "MN-B15"], capsys)
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "MN-B15" and max(map(len, lines)) <= 80
+    assert lines[1].startswith("137,722,145,792 MACs, 1,002,425,020 parameters, ")
+    (stage,) = [i for i, line in enumerate(lines) if line.startswith("stage 5")]
+    assert lines[stage].split()[2:9] == ["channel", "attention", "x24", "1,536", "7x7", "█▍", "27%"]
+    assert lines[stage + 1].split() == ["exp", "5,", "heads", "64"]
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_ascii():
+    argv, environment = [sys.executable, "-m", "metanet", "show", "MN-B4"], {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stderr == "" and "224 ? 224 px" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("stage 5")]
+    assert line.replace("|", " ").split()[-6:] == ["##", "36%", "####", "76%", "#", "12%"]
+
+
+def test_show_writes_drawings_and_pages(capsys, tmp_path):
+    files = {kind: str(tmp_path / f"net.{kind}") for kind in ("png", "pdf", "html")}
+    options = [word for kind, path in files.items() for word in (f"--{kind}", path)]
+    assert said(["show", "MN-B4", *options], capsys)[0] == 0
     assert (tmp_path / "net.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "net.pdf").read_bytes()[:4] == b"%PDF"
+    page = (tmp_path / "net.html").read_text()
+    assert (
+        page.count("<svg") == 2
+        and '<td class="number">3,166,411,520</td>' in page
+        and "&quot;head_dim&quot;: 48" in page
+    )
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
+
+
+def test_show_compares_two_networks(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    spec = metanet.create("MN-B4", device="meta").spec.to_dict()
+    spec["stages"][1]["depth"] = 4
+    spec["stages"].pop()
+    (tmp_path / "mine.json").write_text(json.dumps(spec))
+    code, out, _ = said(["show", "MN-B4", str(tmp_path / "mine.json")], capsys)
+    rows = {line[:8].strip(): line for line in out.splitlines()}
+    assert code == 0 and max(map(len, out.splitlines())) <= 80
+    assert rows["stage 0"].split()[2:4] == ["1", "1"] and "the same" in rows["stage 0"]
+    assert rows["stage 1"].split()[3] == "1.42"  # (24,672 + 3 x 69,504) / 163,680 parameters
+    assert rows["stage 5"].split()[2:4] == ["–", "–"]
+    code, out, _ = said(["show", "MN-B4", str(tmp_path / "mine.json"), "--json"], capsys)
+    assert code == 0 and json.loads(out)[1] == spec
+    assert said(["show", "MN-B4", str(tmp_path / "mine.json"), "--html", str(tmp_path / "two.html")], capsys)[0] == 0
+    assert "What differs" in (tmp_path / "two.html").read_text()
 
 
 def test_space_shows_its_size_and_draws(capsys):
@@ -68,6 +134,10 @@ MISTAKES = {
     "no study": (["report", "nowhere.journal"], "there is no study 'nowhere.journal'"),
     "no file": (["show", "nowhere.json"], "cannot read the architecture 'nowhere.json'"),
     "no picture": (["show", "MN-B4", "--png", "no/such/folder.png"], "no/such/folder.png"),
+    "no page": (["show", "MN-B4", "--html", "no/such/page.html"], "cannot write 'no/such/page.html' (No such file"),
+    "wrong suffix": (["show", "MN-B4", "--html", "page.htm"], "--html writes a file whose name ends in .html, got 'pa"),
+    "three": (["show", "MN-B4", "MN-B4", "MN-B4"], "one network is shown or two are compared, got 3"),
+    "two in a PNG": (["show", "MN-B4", "MN-B15", "--png", "a.png"], "a PNG or PDF file shows one network, got two"),
 }
 
 

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from plotly.graph_objects import Figure, Scatter
 from plotly.offline import get_plotlyjs
 
-from metanet.report import Section, figure, page, paragraph, svg, table
+from metanet.report import Section, figure, network, page, paragraph, preformatted, table
 
+ROWS = [{"name": "a", "op": "mbconv", "depth": 1, "width": 8, "map": 4, "stride": 1, "macs": 1, "params": 1}]
+ROWS[0]["activations"] = 1
 EVIL = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)> & \"quoted\" 'too'"
 VOID = {"meta", "br", "img", "link"}
 
@@ -54,7 +56,8 @@ class Reader(HTMLParser):
 
 def whole_page(text: str = EVIL) -> str:
     plot = Figure([Scatter(x=[1, 2], y=[3, 4], name=text)])
-    body = [paragraph(text), table(pd.DataFrame({text: [text]})), svg("<svg></svg>"), figure(plot)]
+    rows = [row | {"name": text} for row in ROWS]
+    body = [paragraph(text), preformatted(text), table(pd.DataFrame({text: [text]})), network(rows), figure(plot)]
     return page(text, [Section(text, body), Section("second", [figure(Figure())])], lead=text)
 
 
@@ -75,13 +78,19 @@ def test_a_page_needs_nothing_from_outside():
 
 def test_nothing_from_outside_becomes_markup():
     reader = Reader(whole_page().replace(get_plotlyjs(), ""))
-    assert reader.all("h1") == reader.all("title") == [EVIL]
+    assert reader.all("pre") == [EVIL] and len([text for text in reader.all("text") if EVIL in text]) == 2
+    assert reader.all("h1") == reader.all("title")[:1] == [EVIL]
     assert reader.all("h2") == [EVIL, "second"]
     assert reader.all("p") == [EVIL, EVIL]
     assert reader.all("td") == [EVIL] and reader.all("th") == [EVIL]
     assert reader.all("a") == [EVIL, "second"]
     calm = Reader(whole_page("calm").replace(get_plotlyjs(), ""))
     assert [tag for tag, _ in reader.tags] == [tag for tag, _ in calm.tags]
+
+
+def test_a_page_without_a_plot_has_no_script():
+    text = page("calm", [Section("a", [paragraph("b"), network(ROWS)])])
+    assert "<script" not in text and len(text) < 20_000
 
 
 def test_the_contents_lead_to_the_sections():
@@ -117,6 +126,7 @@ def test_the_cells_of_a_table_are_read_back_as_they_were(cells):
         ([0.123456, math.nan], ["0.1235", "–"], True),
         (["0.93 [0.91, 0.95]", "–"], ["0.93 [0.91, 0.95]", "–"], True),
         (["1.2 M", "12 %"], ["1.2 M", "12 %"], True),
+        (["<1%", "12%"], ["<1%", "12%"], True),
         (["search", "7"], ["search", "7"], False),
         (["3fa2", "1e5b"], ["3fa2", "1e5b"], False),
         ([True, np.False_], ["yes", "no"], False),

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from metanet.blocks.cuts import Cut
 from metanet.blocks.layers import PooledShortcut, SqueezeExcite, conv, drop_path, hidden_width
 from metanet.blocks.mbconv import expands
-from metanet.blocks.tally import Tally
+from metanet.blocks.tally import Tally, settled
 from metanet.spec import StageSpec
 
 
@@ -54,7 +54,7 @@ class FusedMBConv(nn.Module):
     def cost(tally: Tally, w_in: int, stage: StageSpec, *, stride: int = 1) -> None:
         """Adds this block's cost, step by step as in `forward`."""
         hidden, w_out, kernel = hidden_width(w_in, stage), stage.width, stage.kernel or 3
-        shortcut = stride != 1 or w_in != w_out
+        shortcut = stride != 1 or settled(w_in != w_out)
         if shortcut:
             PooledShortcut.cost(tally, w_in, w_out, stride)
         expanded = expands(w_in, stride, stage)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metanet.blocks.tally import Tally
+from metanet.blocks.tally import Tally, larger, whole
 from metanet.spec import StageSpec
 
 
@@ -36,13 +36,13 @@ def conv(w_in: int, w_out: int, kernel: int, *, stride: int = 1, groups: int = 1
 
 def hidden_width(w_in: int, stage: StageSpec) -> int:
     """Channels inside a block: the expansion times the block's input width (released code; UniNet section 3)."""
-    return max(1, int(w_in * stage.expansion))
+    return larger(1, whole(w_in * stage.expansion))  # type: ignore[no-any-return]
 
 
 def squeeze_width(width: int) -> int:
     """A quarter of the width, rounded to a multiple of 8 without losing more than a tenth."""
-    rounded = max(8, (width // 4 + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * (width // 4) else rounded
+    rounded = larger(8, (width // 4 + 4) // 8 * 8)
+    return rounded + 8 * (rounded < 0.9 * (width // 4))  # type: ignore[no-any-return]
 
 
 class SqueezeExcite(nn.Module):

@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 from metanet.blocks.cuts import Cut
 from metanet.blocks.layers import PooledShortcut, SqueezeExcite, conv, drop_path, hidden_width
-from metanet.blocks.tally import Tally
+from metanet.blocks.tally import Tally, settled
 from metanet.spec import StageSpec
 
 
 def expands(w_in: int, stride: int, stage: StageSpec) -> bool:
     """Whether a convolution block has its expanding part: absent where it would change neither width nor size."""
-    return stride != 1 or hidden_width(w_in, stage) != w_in
+    return stride != 1 or settled(hidden_width(w_in, stage) != w_in)
 
 
 class MBConv(nn.Module):
@@ -58,7 +58,7 @@ class MBConv(nn.Module):
     def cost(tally: Tally, w_in: int, stage: StageSpec, *, stride: int = 1) -> None:
         """Adds this block's cost, step by step as in `forward`."""
         hidden, w_out = hidden_width(w_in, stage), stage.width
-        shortcut = stride != 1 or w_in != w_out
+        shortcut = stride != 1 or settled(w_in != w_out)
         if shortcut:
             PooledShortcut.cost(tally, w_in, w_out, stride)
         if expands(w_in, stride, stage):

@@ -3,9 +3,38 @@
 One multiply-accumulate (MAC) is counted once. MACs are those of convolutions, linear layers and the two matrix
 products of attention: what torch's FlopCounterMode counts on the meta device, halved. Norms and non-linearities are
 counted in elements beside them, never inside.
+
+Widths and sizes may be numpy arrays that broadcast: the same steps then price many architectures at once, provided that
+they take the same branches (`settled`).
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+def settled(condition: Any) -> bool:
+    """The truth of a condition on one architecture, or on an array of them, which must agree on it."""
+    if not isinstance(condition, np.ndarray):
+        return bool(condition)
+    assert condition.all() or not condition.any(), "architectures that are priced together must take the same branches"
+    return bool(condition.any())
+
+
+def larger(a: Any, b: Any) -> Any:
+    """The larger number, of arrays at each place."""
+    return np.maximum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else max(a, b)
+
+
+def smaller(a: Any, b: Any) -> Any:
+    """The smaller number, of arrays at each place."""
+    return np.minimum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else min(a, b)
+
+
+def whole(value: Any) -> Any:
+    """The number without its fraction, of arrays at each place."""
+    return value.astype(np.int64) if isinstance(value, np.ndarray) else int(value)
 
 
 @dataclass(frozen=True)
@@ -78,7 +107,7 @@ class Tally:
 
     def alive(self, count: int) -> None:
         """A step reads and writes `count` numbers beside what is held."""
-        self.peak = max(self.peak, self.held + count)
+        self.peak = larger(self.peak, self.held + count)
 
     def conv(self, w_in: int, w_out: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = False) -> None:
         """A convolution with padding kernel // 2."""
@@ -86,35 +115,35 @@ class Tally:
         self.pool(stride)
         self.alive(read + w_out * self.positions)
         weights = w_out * (w_in // groups) * kernel**2
-        self.params += weights + bias * w_out
-        self.macs += weights * self.positions
-        self.activations += w_out * self.positions
+        self.params = self.params + weights + bias * w_out
+        self.macs = self.macs + weights * self.positions
+        self.activations = self.activations + w_out * self.positions
 
     def linear(self, w_in: int, w_out: int, *, tokens: int | None = None) -> None:
         """A linear layer with bias on each position, or on `tokens` vectors."""
         count = self.positions if tokens is None else tokens
         self.alive((w_in + w_out) * count)
-        self.params += w_in * w_out + w_out
-        self.macs += w_in * w_out * count
-        self.activations += w_out * count
+        self.params = self.params + w_in * w_out + w_out
+        self.macs = self.macs + w_in * w_out * count
+        self.activations = self.activations + w_out * count
 
     def matmul(self, rows: int, inner: int, columns: int, *, batch: int) -> None:
         """`batch` matrix products (rows x inner) (inner x columns) without weights."""
-        self.macs += batch * rows * inner * columns
-        self.activations += batch * rows * columns
+        self.macs = self.macs + batch * rows * inner * columns
+        self.activations = self.activations + batch * rows * columns
 
     def norm(self, width: int, *, learned: bool = True) -> None:
         """A normalisation of the map's `width` channels, with scale and shift if learned."""
-        self.params += 2 * width * learned
-        self.norms += width * self.positions
+        self.params = self.params + 2 * width * learned
+        self.norms = self.norms + width * self.positions
 
     def nonlinearity(self, width: int, *, positions: int | None = None) -> None:
         """An activation function on `width` channels of each position."""
-        self.nonlinearities += width * (self.positions if positions is None else positions)
+        self.nonlinearities = self.nonlinearities + width * (self.positions if positions is None else positions)
 
     def scale(self, count: int) -> None:
         """`count` learned factors (LayerScale, temperature)."""
-        self.params += count
+        self.params = self.params + count
 
     def squeeze(self, width: int, squeezed: int) -> None:
         """Squeeze-and-excitation: two 1x1 convolutions with bias on the pooled map."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metanet.blocks.layers import Linear
-from metanet.blocks.tally import Tally
+from metanet.blocks.tally import Tally, settled
 from metanet.spec import StageSpec
 
 
@@ -57,7 +57,7 @@ class TokenMlp(nn.Module):
         tally.matmul(hidden, n, w_in, batch=1)
         tally.nonlinearity(w_in, positions=hidden)
         tally.matmul(n, hidden, w_in, batch=1)
-        if w_in != w_out:
+        if settled(w_in != w_out):
             tally.linear(w_in, w_out)
 
 

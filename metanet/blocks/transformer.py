@@ -15,7 +15,7 @@ from metanet.blocks.channel_attention import ChannelAttention
 from metanet.blocks.cuts import Cut, centred, thirds
 from metanet.blocks.layers import Linear, PooledShortcut, conv, drop_path, hidden_width
 from metanet.blocks.self_attention import SelfAttention
-from metanet.blocks.tally import Tally
+from metanet.blocks.tally import Tally, settled
 from metanet.blocks.token_mlp import TokenMlp
 from metanet.blocks.window_attention import WindowAttention
 from metanet.spec import StageSpec
@@ -102,7 +102,7 @@ class Transformer(nn.Module):
         w_out = stage.width
         tally.conv(w_in, w_in, 3, groups=w_in, bias=True)
         tally.norm(w_in)
-        reduced = stride != 1 or w_in != w_out
+        reduced = stride != 1 or settled(w_in != w_out)
         if reduced:
             PooledShortcut.cost(tally, w_in, w_out, stride)
             tally.pool(stride)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metanet.blocks.layers import Linear
-from metanet.blocks.tally import Tally
+from metanet.blocks.tally import Tally, smaller
 from metanet.spec import StageSpec
 
 
@@ -63,7 +63,7 @@ class WindowAttention(nn.Module):
     def cost(tally: Tally, w_in: int, w_out: int, stage: StageSpec) -> None:
         """Adds this layer's cost: linear in tokens; padding is priced, too."""
         window, head_dim = stage.window or 1, stage.head_dim or w_in
-        tall, wide = min(window, tally.height), min(window, tally.width)
+        tall, wide = smaller(window, tally.height), smaller(window, tally.width)
         windows, n, heads = -(-tally.height // tall) * -(-tally.width // wide), tall * wide, w_in // head_dim
         tally.scale(heads * (2 * window - 1) ** 2)
         tally.linear(w_in, 3 * w_in, tokens=windows * n)

@@ -5,6 +5,7 @@ Libraries are imported inside `run`, so that `--help` answers at once.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns the exit code."""
+    if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where the terminal knows no "×" it shows "?" instead of a traceback
     args = parser().parse_args(argv)
     try:
         return int(args.run(args))

@@ -1,7 +1,8 @@
 """Prices a network exactly, without building it.
 
 MACs count convolutions, linear layers and attention products, a fused multiply-add once; norms and non-linearities
-stand beside them, in elements. Without --classes the network is priced without classifier.
+stand beside them, in elements; peak is how many numbers the largest step keeps alive, memory that of inference on one
+image in 32 bits, in bytes. Without --classes the network is priced without classifier.
 """
 
 import argparse
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     from metanet.cli.output import emit, table
     from metanet.factory import cost
 
-    values = asdict(cost(args.network, resolution=args.resolution, num_classes=args.classes))
+    price = cost(args.network, resolution=args.resolution, num_classes=args.classes)
+    values = {**asdict(price), "memory": price.memory()}
     if args.json:
         return emit(values)
     return table([{"cost": name, "value": f"{value:,}"} for name, value in values.items()])

@@ -16,13 +16,14 @@ from metanet.report import (
     figure,
     front,
     history,
+    network,
     page,
     paragraph,
-    svg,
     table,
     trajectory,
 )
 from metanet.report.style import quantity
+from metanet.report.words import totals
 from metanet.runs import atomic_write
 from metanet.searchers import SearchResult
 from metanet.spec import ArchSpec
@@ -34,13 +35,13 @@ def write_report(outcome: Outcome, folder: Path) -> str:
     said = verdict(outcome)
     atomic_write(folder / "verdict.txt", said + "\n")
     plots = _plots(outcome)
-    drawing = draw(describe(outcome.winners["search"]))
+    rows = describe(outcome.winners["search"])
     for name, plot in plots.items():
         plot.save_png(folder / f"{name}.png")
-    drawing.save_png(folder / "winner.png")
+    draw(rows, title="Winner of the search", lead=totals(rows)).save(folder / "winner.png")
     sections = [
         Section("Did the search pay?", [_comparison(outcome), *_shown(plots, "curve")]),
-        Section("The winner", [paragraph(_winner(outcome)), svg(drawing.svg)]),
+        Section("The winner", [paragraph(_winner(outcome)), network(rows)]),
         Section("The search", [paragraph(_about(outcome)), *_shown(plots, "trajectory", "front")]),
         Section("Every score", [_scores(outcome)]),
         Section("Training", _shown(plots, "training")),

@@ -1,4 +1,9 @@
-"""Lists the networks that `metanet.create` knows by name."""
+"""Lists the networks that `metanet.create` knows by name, with their costs.
+
+Parameters and MACs are without classifier; "with classifier" adds the one of the released form. Memory is that of
+inference on one image at the network's own resolution, in 32 bits: the weights and the largest step. --json gives
+exact values.
+"""
 
 import argparse
 from typing import Any
@@ -16,23 +21,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints name, costs and provenance of each network."""
     from metanet.cli.output import emit, table
-    from metanet.factory import MODELS, cost, list_models
+    from metanet.factory import list_models
+    from metanet.report.members import SIDES, facts
     from metanet.report.style import quantity
 
-    rows: list[dict[str, Any]] = []
-    for name in list_models(args.pattern):
-        price = cost(name)
-        side = MODELS[name].spec.resolution
-        rows.append(
-            {
-                "name": name,
-                "params": price.params,
-                "macs": price.macs,
-                "resolution": side,
-                "provenance": MODELS[name].provenance,
-            }
-        )
+    rows = [facts(name) for name in list_models(args.pattern)]
     if args.json:
         return emit(rows)
-    shown = [{**row, "params": quantity(row["params"]), "macs": quantity(row["macs"])} for row in rows]
-    return table(shown, title="without classifier; MACs at the resolution shown")
+    shown: list[dict[str, Any]] = []
+    for row in rows:
+        short = {key: quantity(value, zeros=True) if isinstance(value, int) else "–" for key, value in row.items()}
+        cells = {"name": row["name"], "px": row["resolution"], "params": short["params"]}
+        cells |= {"with cls.": short["params_with_classifier"]}
+        cells |= {f"MACs {side}": short[f"macs_{side}"] for side in SIDES}
+        shown.append(cells | {"acts": short["activations"], "memory": f"{short['memory']}B"})
+    table(shown, title="without classifier (cls.); activations and memory of one image at the resolution (px) shown")
+    return _origins(rows)
+
+
+def _origins(rows: list[dict[str, Any]]) -> int:
+    """Prints where the networks come from, those of one origin together."""
+    from rich.console import Console
+
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(row["provenance"], []).append(row["name"])
+    for origin, own in names.items():
+        Console().print(f"{', '.join(own)}: {origin}", style="dim", highlight=False, markup=False)
+    return 0

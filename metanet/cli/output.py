@@ -23,13 +23,19 @@ def table(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> int:
     if not rows:
         console.print("nothing to show")
         return 0
-    grid = Table(
-        box=SIMPLE, pad_edge=False, title=title or None, title_justify="left", title_style="dim", header_style="bold"
-    )
+    look: dict[str, Any] = {
+        "title_justify": "left",
+        "title_style": "dim",
+        "header_style": "bold",
+        "padding": (0, 1, 0, 0),
+    }
+    grid = Table(box=SIMPLE, pad_edge=False, title=title or None, **look)
+    first = next(iter(rows[0]))
     for name in rows[0]:
         cells = [str(row[name]) for row in rows]
         right = all(cell[:1].isdigit() or cell[:1] in "-–" for cell in cells)
-        grid.add_column(name, justify="right" if right else "left", overflow="fold")
+        least = min(16, max(map(len, cells))) if name == first else None  # names are not broken for numbers' sake
+        grid.add_column(name, justify="right" if right else "left", overflow="fold", min_width=least)
     for row in rows:
         grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row.values()))
     console.print(grid)

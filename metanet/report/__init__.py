@@ -1,8 +1,10 @@
 """Self-contained reports: pages, plots and drawings of networks."""
 
-from metanet.report.drawing import Drawing, draw
-from metanet.report.html import Html, Section, figure, page, paragraph, svg, table
+from metanet.report.drawing import draw
+from metanet.report.html import Html, Section, figure, network, page, paragraph, preformatted, table
 from metanet.report.plots import Plot, efficiency, front, history, trajectory
+from metanet.report.shapes import Drawing
+from metanet.report.tall import draw_tall
 
 __all__ = [
     "Drawing",
@@ -10,13 +12,15 @@ __all__ = [
     "Plot",
     "Section",
     "draw",
+    "draw_tall",
     "efficiency",
     "figure",
     "front",
     "history",
+    "network",
     "page",
     "paragraph",
-    "svg",
+    "preformatted",
     "table",
     "trajectory",
 ]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, NewType
 
+from metanet.report.drawing import draw
+from metanet.report.tall import draw_tall
+
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # plotly has no types
@@ -15,7 +18,8 @@ Html = NewType("Html", str)
 """Text in which everything that came from outside is escaped."""
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-_NUMBER = re.compile(r"[-+−±–×…\d.,:\s%()\[\]kMGs]*\d[-+−±–×…\d.,:\s%()\[\]kMGs]*")
+_PLOT = '<div class="plot">'
+_NUMBER = re.compile(r"[-+−±–×…<\d.,:\s%()\[\]kMGs]*\d[-+−±–×…\d.,:\s%()\[\]kMGs]*")
 _STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --ink: #1b2028; --soft: #5d6673; --line: #dfe3e8; --raised: #f6f7f9;
   --accent: #2f7fc1; }
@@ -40,8 +44,14 @@ th, td { padding: .4rem .8rem; text-align: left; white-space: nowrap; border-bot
 thead th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
 tbody tr:hover { background: var(--raised); }
 .number { text-align: right; }
+pre { background: var(--raised); padding: .75rem 1rem; border-radius: 6px; font-size: .8rem; line-height: 1.45; }
 .plot, .drawing { margin: 0 0 1.25rem; }
+.drawing { overflow-x: auto; }
 .drawing svg { display: block; width: 100%; height: auto; }
+.tall { display: none; }
+@media (max-width: 44rem) { .wide { display: none; } .tall { display: block; } main { padding-top: 1.5rem; } }
+.part { outline: none; }
+.part:hover > rect:first-of-type, .part:focus > rect:first-of-type { fill-opacity: .13; }
 .plot .infolayer text, .plot .xaxislayer-above text, .plot .yaxislayer-above text { fill: var(--soft) !important; }
 .plot .modebar-btn path { fill: var(--soft) !important; }
 .plot .modebar, .plot .modebar-group { background: none !important; }
@@ -62,14 +72,12 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
 
     lead  what the reader should know first, in one or two sentences
     """
-    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # plotly has no types
-
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>",
-        f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n<main>",
+        f"{_script(sections)}</head>\n<body>\n<main>",
         f"<h1>{escape(title)}</h1>",
         *([f'<p class="lead">{escape(lead)}</p>'] if lead else []),
         "<nav>" + "".join(f'<a href="#s{i}">{escape(s.title)}</a>' for i, s in enumerate(sections, 1)) + "</nav>",
@@ -79,14 +87,32 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
     return "\n".join([*parts, "</main>\n</body>\n</html>\n"])
 
 
+def _script(sections: Sequence[Section]) -> str:
+    """Plotly, four megabytes, where a section has a plot."""
+    if not any(part.startswith(_PLOT) for section in sections for part in section.body):
+        return ""
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # plotly has no types
+
+    return f"<script>{get_plotlyjs()}</script>\n"
+
+
 def paragraph(text: str) -> Html:
     """Running text."""
     return Html(f"<p>{escape(text)}</p>")
 
 
-def svg(text: str) -> Html:
-    """A drawing, as `Drawing.svg` gives it."""
-    return Html(f'<div class="drawing">{text}</div>')
+def preformatted(text: str) -> Html:
+    """Text whose lines and spaces stay, as JSON."""
+    return Html(f'<pre class="scroll">{escape(text)}</pre>')
+
+
+def network(rows: Sequence[Mapping[str, Any]]) -> Html:
+    """A network's drawing: from left to right, on a narrow screen from top to bottom.
+
+    rows  as for `metanet.report.draw`
+    """
+    wide, tall = draw(rows).svg, draw_tall(rows).svg
+    return Html(f'<div class="drawing wide">{wide}</div>\n<div class="drawing tall">{tall}</div>')
 
 
 def figure(plot: "Figure") -> Html:
@@ -94,7 +120,7 @@ def figure(plot: "Figure") -> Html:
     name = hashlib.sha256(plot.to_json().encode()).hexdigest()[:12]  # the same report twice is the same file
     config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
     div = plot.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config=config)
-    return Html(f'<div class="plot">{div}</div>')
+    return Html(f"{_PLOT}{div}</div>")
 
 
 def table(rows: "pd.DataFrame", *, caption: str = "", formats: Mapping[str, str] | None = None) -> Html:

@@ -12,6 +12,8 @@ BLUE, ORANGE, GREEN, PURPLE, OLIVE, RED, GREY = (
     "#d0582e",
     "#7c8591",
 )
+CRIMSON, VIOLET = "#c0405a", "#6b5bd0"  # as far from the others, for normal and for red-green blind eyes
+INK = "#5b6470"  # solid marks that carry white text
 DARK = "#14171c"  # the page at night
 COLOURS = {
     "search": BLUE,
@@ -27,6 +29,8 @@ COLOURS = {
     "fused_mbconv": GREEN,
     "self_attention": ORANGE,
     "channel_attention": PURPLE,
+    "window_attention": CRIMSON,
+    "token_mlp": VIOLET,
     "stem": GREY,
     "head": GREY,
 }
@@ -41,9 +45,10 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: COLOURS[name] if name in COLOURS else free[others.index(name) % len(free)] for name in names}
 
 
-def quantity(number: float) -> str:
-    """Three digits and a unit, as in '1.23 M'."""
+def quantity(number: float, *, zeros: bool = False) -> str:
+    """Three digits and a unit, as in '1.23 M'; with `zeros` also where the last ones are zeros ('1.00 G')."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(number) >= 0.9995 * size:
-            return f"{number / size:.3g} {unit}"
+            shown = f"{number / size:#.3g}".rstrip(".") if zeros else f"{number / size:.3g}"
+            return f"{shown} {unit}"
     return f"{number:.3g}"

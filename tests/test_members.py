@@ -1,0 +1,89 @@
+"""Every member of the zoo: it runs, learns, costs what torch counts, taps, takes a classifier and comes back from disk.
+
+All are built on the meta device for shapes and costs; small ones run for real at small sizes, large ones if `slow`.
+"""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import metanet
+from metanet.model import FeatureNet
+
+MEMBERS = metanet.list_models()
+SMALL = {"MN-B4", "UniNet-B0", "UniNet-B1", "UniNet-B2"}
+SIZES = [(64, 64), (97, 80)]
+
+
+def empty(*shape):
+    return torch.empty(shape, device="meta")
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+class TestEveryMemberDescribed:
+    def test_maps_and_costs_to_the_integer_at_its_own_resolution(self, name):
+        net = metanet.create(name, device="meta").eval()
+        about, side = net.default_cfg, net.spec.resolution
+        assert about["input_size"] == (3, side, side) and net.feature_info.reduction() == [4, 8, 16, 32]
+        with FlopCounterMode(display=False) as counter:
+            last, maps = net.forward_intermediates(empty(1, 3, side, side))
+            y = net.forward_head(last)
+        want = [(1, tap["num_chs"], side // tap["reduction"], side // tap["reduction"]) for tap in net.feature_info]
+        assert [tuple(tap.shape) for tap in maps] == want and want[-1][2:] == about["pool_size"]
+        assert last.shape[1] == net.num_features and y.shape == (1, net.num_classes or net.head_hidden_size)
+        cost = metanet.cost(name, num_classes=net.num_classes)
+        assert cost.macs == counter.get_total_flops() // 2
+        assert cost.params == sum(p.numel() for p in net.parameters())
+        assert 4 * cost.params < cost.memory() < 4 * (cost.params + cost.activations)
+
+    def test_the_classifier_is_replaced(self, name):
+        net = metanet.create(name, num_classes=5, device="meta")
+        last = empty(1, net.num_features, 2, 2)
+        for classes in (7, 0, 3):
+            net.reset_classifier(classes)
+            assert net.forward_head(last).shape == (1, classes or net.head_hidden_size)
+            assert net.num_classes == classes == net.default_cfg["num_classes"]
+
+
+def images(*size):
+    return torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="class")
+def net(request):
+    """A member with two classes, built once for all tests of its class: a billion initial values take a minute."""
+    return metanet.create(request.param, num_classes=2, seed=0)
+
+
+REAL = [pytest.param(name, marks=[] if name in SMALL else pytest.mark.slow) for name in MEMBERS]
+
+
+@pytest.mark.parametrize("net", REAL, indirect=True, scope="class")
+class TestEveryMemberForReal:
+    def test_it_runs_and_its_parts_are_the_whole(self, net):
+        net.eval()
+        channels, strides = net.feature_info.channels(), net.feature_info.reduction()
+        with torch.no_grad():
+            for size in SIZES:
+                x = images(*size)
+                maps = FeatureNet(net)(x)
+                want = [(2, c, *(-(-side // s) for side in size)) for c, s in zip(channels, strides, strict=True)]
+                assert [tuple(tap.shape) for tap in maps] == want
+                y = net.forward_head(maps[-1])
+                assert y.shape == (2, 2) and y.isfinite().all()
+                alone = torch.cat([net(image[None]) for image in x])
+                assert torch.allclose(alone, y, atol=1e-5)  # an image's output doesn't depend on the others
+
+    def test_it_comes_back_from_disk(self, net, tmp_path):
+        path = net.save(tmp_path / "net.safetensors", {"seed": "0"})
+        again = metanet.create(path)
+        assert again.spec == net.spec and again.num_classes == 2 and not again.training
+        ours, theirs = net.state_dict(), again.state_dict()
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+        assert metanet.weights.provenance(path) == {"seed": "0"}
+
+    def test_every_parameter_gets_a_gradient(self, net):
+        net.train()(images(64, 64)).logsumexp(1).sum().backward()
+        for key, p in net.named_parameters():
+            assert p.grad is not None and p.grad.isfinite().all(), key
+        assert net.stem.conv.weight.grad.abs().max() > 0 and net.classifier.weight.grad.abs().max() > 0
