@@ -6,74 +6,30 @@ Nothing is ever unpickled beyond tensors, and a key that is missing, unexpected 
 import json
 import os
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from metanet.errors import MetanetError
 from metanet.model import MetaNet
+from metanet.released import released_name
 from metanet.spec import ArchSpec
+from metanet.tensorfile import StoredTensor, read, write
+
+Source = Tensor | StoredTensor
+S = TypeVar("S", bound=Source)
 
 METADATA = "metanet"  # the key of a .safetensors file's metadata that holds spec, classes and provenance
 IN_FOLDER = "model.safetensors"  # what such a file is called in a folder of the Hugging Face layout
 
-# Our names -> the released ones, inside a block.
-_TRANSFORMER = {
-    "position": "pos_embed", "norm_mixer": "norm1", "mixer": "attn", "norm_mlp": "norm2",
-    "mlp.expand": "mlp.fc1", "mlp.project": "mlp.fc2", "scale_mixer": "gamma_1", "scale_mlp": "gamma_2",
-}  # fmt: skip
-_RELEASED: dict[str, dict[str, str]] = {
-    "mbconv": {
-        "norm_in": "b1.0", "expand": "b1.1", "norm_expand": "b1.2", "depthwise": "b2.0", "norm_depthwise": "b2.1",
-        "se.squeeze": "b2.3.fc1", "se.excite": "b2.3.fc2", "project": "b2.4", "norm_project": "b2.5",
-    },
-    "fused_mbconv": {
-        "norm_in": "b1.0", "expand": "b1.1", "norm_expand": "b1.2", "se.squeeze": "b2.0.fc1", "se.excite": "b2.0.fc2",
-        "project": "b2.1", "single": "b2.1", "norm_project": "b2.2",
-    },
-    "self_attention": _TRANSFORMER,
-    "channel_attention": _TRANSFORMER,
-    "local": {"depthwise": "downsample.0", "norm_depthwise": "downsample.1", "project": "downsample.2"},
-    "local_global": {
-        "query.depthwise": "q.0", "norm_query_in": "q.1", "project_query": "q.2", "norm_query": "q_norm",
-        "norm_key": "kv_norm", "kv": "kv", "proj": "proj",
-    },
-}  # fmt: skip
-
-
-def released_name(name: str, spec: ArchSpec) -> str:
-    """The key that a released checkpoint uses for one of our parameters or buffers (gv-benchmark's metanet.py, UniNet's
-    code). Raises MetanetError for operators that no released network has."""
-    part, _, rest = name.partition(".")
-    if part != "stages":
-        return re.sub(r"^(stem|head)\.conv\b", r"\1.0", re.sub(r"^(stem|head)\.norm\b", r"\1.1", name))
-    stage, block, inner = rest.split(".", 2)
-    here = spec.stages[int(stage)]
-    index = sum(s.depth + bool(s.down) for s in spec.stages[: int(stage)])
-    index += 0 if block == "down" else int(block) + bool(here.down)
-    kind = str(here.down) if block == "down" else here.op
-    if kind not in _RELEASED:
-        raise MetanetError(f"no released network has {kind} (stage {stage}): its weights have no released names")
-    pooled = block != "down" or here.stride != 1
-    table = {"shortcut.project": "residual.1" if pooled else "residual.0", **_RELEASED[kind]}
-    old = next(old for old in table if inner == old or inner.startswith(f"{old}."))
-    return f"blocks.{index}.{table[old]}{inner[len(old) :]}"
-
 
 def save(net: MetaNet, path: str | os.PathLike[str], provenance: Mapping[str, str] | None = None) -> Path:
     """Writes weights, spec, number of classes and provenance to one .safetensors file, in one step."""
-    from safetensors.torch import save as to_bytes
-
-    from metanet.runs import atomic_write
-
     about = header(net, provenance or {})
-    metadata = {METADATA: json.dumps(about, sort_keys=True)}  # one key: safetensors writes several in random order
-    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    atomic_write(Path(path), to_bytes(tensors, metadata))
+    write(net.state_dict(), path, {METADATA: json.dumps(about, sort_keys=True)})
     return Path(path)
 
 
@@ -114,6 +70,7 @@ def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
     Raises MetanetError where a key is missing, unexpected or misshapen; the network is then unchanged.
     """
     path = Path(path)
+    tensors: Mapping[str, Source]
     if path.suffix == ".safetensors" or path.is_dir():
         tensors, about = _read_safetensors(path)
         if about is not None and (found := ArchSpec.from_dict(about["spec"])) != net.spec:
@@ -129,7 +86,7 @@ def load_into(net: MetaNet, path: str | os.PathLike[str]) -> None:
     _assign(net, ours, str(path))
 
 
-def our_names(tensors: Mapping[str, Tensor], net: MetaNet) -> dict[str, Tensor]:
+def our_names(tensors: Mapping[str, S], net: MetaNet) -> dict[str, S]:
     """Tensors of a checkpoint of this architecture under our names: without "module." and "backbone.", and with the
     released keys translated. Keys that are neither stay as they are."""
     tensors = _strip_prefix(dict(tensors))
@@ -140,17 +97,11 @@ def our_names(tensors: Mapping[str, Tensor], net: MetaNet) -> dict[str, Tensor]:
     return {names.get(key, key): value for key, value in tensors.items()}
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """The tensors, and what `save` wrote about them; None in a file of another origin."""
-    from safetensors import SafetensorError, safe_open
-
-    path = path / IN_FOLDER if path.is_dir() else path
-    try:
-        with safe_open(path, framework="pt") as file:  # memory-mapped: no second copy
-            about = (file.metadata() or {}).get(METADATA)
-            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(about) if about else None  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise MetanetError(f"cannot read weights from {str(path)!r}: {error}") from None
+def _read_safetensors(path: Path) -> tuple[dict[str, StoredTensor], dict[str, Any] | None]:
+    """The tensors, unread, and what `save` wrote about them; None in a file of another origin."""
+    tensors, metadata = read(path / IN_FOLDER if path.is_dir() else path)
+    about = metadata.get(METADATA)
+    return tensors, json.loads(about) if about else None
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -172,14 +123,14 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def _strip_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _strip_prefix(tensors: dict[str, S]) -> dict[str, S]:
     for prefix in ("module.", "backbone.", "module."):
         if tensors and all(key.startswith(prefix) for key in tensors):
             tensors = {key[len(prefix) :]: value for key, value in tensors.items()}
     return tensors
 
 
-def _with_own_classifier(net: MetaNet, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_own_classifier(net: MetaNet, tensors: Mapping[str, Source]) -> dict[str, Source]:
     """Released tensors with the network's classifier, unless they hold one for as many classes."""
     own = {k: v for k, v in net.state_dict().items() if k.startswith("classifier.")}
     if own and all(k in tensors and tensors[k].shape == v.shape for k, v in own.items()):
@@ -187,7 +138,7 @@ def _with_own_classifier(net: MetaNet, tensors: Mapping[str, Tensor]) -> dict[st
     return {k: v for k, v in tensors.items() if not k.startswith("classifier.")} | own
 
 
-def _assign(net: MetaNet, tensors: Mapping[str, Tensor], path: str) -> None:
+def _assign(net: MetaNet, tensors: Mapping[str, Source], path: str) -> None:
     """Copies tensors into the network, all or none."""
     own = net.state_dict()
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -205,4 +156,10 @@ def _assign(net: MetaNet, tensors: Mapping[str, Tensor], path: str) -> None:
         raise MetanetError(f"{path!r} does not fit architecture {net.spec.id}: {'; '.join(faults)}; nothing was loaded")
     with torch.no_grad():
         for name, value in own.items():
-            value.copy_(tensors[name])
+            source = tensors[name]
+            if value.is_meta:
+                continue
+            if isinstance(source, Tensor):
+                value.copy_(source)
+            else:
+                source.read_into(value)

@@ -11,7 +11,7 @@ import torch
 
 import metanet
 from metanet import ArchSpec, MetanetError, StageSpec
-from metanet.weights import released_name
+from metanet.released import released_name
 
 RELEASED = json.loads((Path(__file__).parent / "data" / "released.json").read_text())
 

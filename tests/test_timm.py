@@ -206,7 +206,7 @@ def test_pretrained_takes_a_file_and_adapts_stem_and_classifier(tmp_path):
 
 
 def test_pretrained_reads_the_released_layout(tmp_path):
-    from metanet.weights import released_name
+    from metanet.released import released_name
 
     spec = ArchSpec(SPEC.stages[:3], SPEC.stem_width, SPEC.head_width)
     net = MetaNet(spec, init=Init(0.5, False), seed=3).eval()
