@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from huggingface_hub import ModelCard, ModelCardData, PyTorchModelHubMixin, hf_hub_download
 
-from metanet.cost import price
+from metanet.cost import stage_costs
 from metanet.errors import unknown
 from metanet.factory import timm_name
 from metanet.features import default_cfg
@@ -56,7 +56,7 @@ class HubMetaNet(
     MetaNet,
     PyTorchModelHubMixin,
     library_name="metanet",
-    tags=["metanet", "neural-architecture-search", "image-classification", "timm"],
+    tags=["metanet", "neural-architecture-search"],
     paper_url="https://arxiv.org/abs/2111.08687",
     model_card_template=CARD,
 ):
@@ -122,7 +122,7 @@ class HubMetaNet(
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """README.md: what the network is, how to load it, where its weights come from."""
-        cost, rows = price(self.spec), [f"- {name}: {value}" for name, value in self.provenance.items()]
+        rows = [f"- {name}: {value}" for name, value in self.provenance.items()]
         info = self._hub_mixin_info
         data = ModelCardData(**info.model_card_data.to_dict())  # type: ignore[no-untyped-call]
         data.pipeline_tag = "image-classification" if self.num_classes else "image-feature-extraction"
@@ -132,7 +132,7 @@ class HubMetaNet(
             "title": name or f"MetaNet {self.spec.id}",
             "id": self.spec.id,
             "params": f"{sum(p.numel() for p in self.parameters()):,}",
-            "macs": f"{cost.macs:,}",
+            "macs": f"{_macs(self):,}",
             "resolution": self.spec.resolution,
             "head": f"{self.num_classes:,} classes" if self.num_classes else "no classifier",
             "origin": "\n".join(rows) or "Not recorded.",
@@ -167,6 +167,12 @@ def config(net: MetaNet, provenance: Mapping[str, str]) -> dict[str, Any]:
         "pretrained_cfg": fed,
         "metanet": header(net, provenance),
     }
+
+
+def _macs(net: MetaNet) -> int:
+    """MACs at the spec's resolution; costs are of three channels, and the stem's grow with them."""
+    costs = stage_costs(net.spec, (net.spec.resolution, net.spec.resolution), net.num_classes)
+    return sum(cost.macs for cost in costs.values()) + costs["stem"].macs * (net.in_chans - 3) // 3
 
 
 def _zoo_name(spec: ArchSpec) -> str | None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from metanet.errors import MetanetError, unknown
 from metanet.export.formats import RUNNERS, SUFFIXES, WRITERS, output_names
-from metanet.export.sizes import choose_sizes
+from metanet.export.sizes import Sizes, choose_sizes
 from metanet.export.verify import difference
 from metanet.factory import Model, create, is_saved
 from metanet.model import FeatureNet, MetaNet
@@ -73,25 +73,24 @@ def export(
     """
     start, target = time.monotonic(), Path(path)
     kind = _format(target, format, verify)
-    net, about = _network(model, features_only, num_classes, weights, provenance)
-    sizes = choose_sizes(net, resolution, batch, dynamic_size)
-    apart: float | None = None
-    with _evaluating(net), torch.no_grad(), _beside(target) as folder:
-        file = folder / target.name
-
-        def phases() -> Iterator[str]:
-            nonlocal apart
-            yield from WRITERS[kind](net, sizes, about, file)
-            if verify:
-                apart = difference(net, RUNNERS[kind](file), sizes)
-                yield "verified"
-
-        for _ in track(phases(), f"export to {target.name}", total=(3 if kind == "onnx" else 2) + verify):
-            pass
-        size = sum(part.stat().st_size for part in folder.iterdir())
-        for part in sorted(folder.iterdir(), key=lambda p: p == file):  # the file that names the other one last
-            os.replace(part, target.parent / part.name)
+    with _beside(target) as folder, torch.no_grad():
+        net, about = _network(model, features_only, num_classes, weights, provenance)
+        sizes = choose_sizes(net, resolution, batch, dynamic_size)
+        with _evaluating(net):
+            steps = _steps(net, sizes, about, folder / target.name, kind, verify)
+            apart = list(track(steps, f"export to {target.name}", total=(3 if kind == "onnx" else 2) + verify))[-1]
+        size = _settle(folder, target)
     return Exported(target, kind, sizes.shape, tuple(output_names(net)), apart, size, time.monotonic() - start)
+
+
+def _steps(
+    net: MetaNet | FeatureNet, sizes: Sizes, about: dict[str, Any], file: Path, kind: str, verify: bool
+) -> Iterator[float | None]:
+    """Does the work piece by piece; the last item is the difference, None unverified."""
+    for _ in WRITERS[kind](net, sizes, about, file):
+        yield None
+    if verify:
+        yield difference(net, RUNNERS[kind](file), sizes)
 
 
 def _format(target: Path, format: str | None, verify: bool) -> str:
@@ -158,3 +157,12 @@ def _beside(target: Path) -> Iterator[Path]:
             yield Path(folder)
     except OSError as error:
         raise MetanetError(f"cannot write {str(target)!r} ({error.strerror}): choose a folder that is there") from None
+
+
+def _settle(folder: Path, target: Path) -> int:
+    """Moves what was written to its place, the file that names another one last; returns the bytes of all."""
+    parts = sorted(folder.iterdir(), key=lambda part: part.name == target.name)
+    size = sum(part.stat().st_size for part in parts)
+    for part in parts:
+        os.replace(part, target.parent / part.name)
+    return size
