@@ -50,10 +50,9 @@ class Fused(nn.Module):
         """(b, 3, h, w) -> (b, num_features, h', w'), the map of the last stage."""
         x = x.contiguous(memory_format=torch.channels_last)
         early, size = self._early(x)
-        if size < len(x):
-            x = torch.cat([self._begin(part, early) for part in x.split(size)])  # type: ignore[no-untyped-call]
-        else:
-            x = self._begin(x, early)
+        parts = x.split(size) if size < len(x) else (x,)  # type: ignore[no-untyped-call]
+        begun = [self._begin(part, early) for part in parts]
+        x = torch.cat(begun) if len(begun) > 1 else begun[0]
         for stage in self.stages[early:]:
             x = stage(x)
         return x
