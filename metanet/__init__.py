@@ -3,6 +3,7 @@
 from metanet.blocks.initial import Init
 from metanet.errors import MetanetError
 from metanet.factory import cost, create, list_models, register
+from metanet.inference import fuse
 from metanet.model import MetaNet
 from metanet.spec import ArchSpec, StageSpec
 
@@ -16,6 +17,7 @@ __all__ = [
     "StageSpec",
     "cost",
     "create",
+    "fuse",
     "list_models",
     "register",
 ]

@@ -153,6 +153,13 @@ class ArchSpec:
             width = stage.width
         object.__setattr__(self, "stages", tuple(canonical))
 
+    @classmethod
+    def of_checked(cls, stages: tuple[StageSpec, ...], **network: int) -> "ArchSpec":
+        """An architecture whose values are known to be canonical and to keep every rule: for tables of them."""
+        spec = object.__new__(cls)
+        spec.__dict__.update(stages=stages, **network)
+        return spec
+
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that name this architecture (SHA-256 of its canonical JSON)."""

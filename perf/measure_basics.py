@@ -15,7 +15,6 @@ import torch
 import metanet
 from metanet.runs import manifest, write_json
 from metanet.search_spaces import Supernet, load_space
-from metanet.search_spaces.drawing import draw
 
 RESULTS = Path(__file__).parent / "results"
 SEED = 0
@@ -50,7 +49,7 @@ def imports() -> float:
 def pricing() -> float:
     """Architectures a second by the table over architectures a second by `metanet.cost`, on the same ones."""
     space = load_space("metanet-tiny")
-    rows = draw(space, 20_000, np.random.default_rng(SEED))
+    rows = space.sampler().draw(20_000, np.random.default_rng(SEED))
     specs = [space.decode(row) for row in rows[:500]]
     space.table(rows)
     took = in_turns(5, table=lambda: space.table(rows), single=lambda: [metanet.cost(spec) for spec in specs])

@@ -1,9 +1,10 @@
 """Search spaces, their costs and constraints, and the supernet that shares weights among their architectures."""
 
 from metanet.search_spaces.catalogue import SPACES, load_space
+from metanet.search_spaces.choices import StageChoices
 from metanet.search_spaces.constraints import Constraint, parse_constraints
 from metanet.search_spaces.sandwich import SandwichConfig, train_supernet
-from metanet.search_spaces.space import Gene, Space, StageChoices
+from metanet.search_spaces.space import Gene, Space
 from metanet.search_spaces.supernet import Supernet
 
 __all__ = [

@@ -1,10 +1,11 @@
 """The spaces by name."""
 
 from metanet.errors import unknown
+from metanet.search_spaces.paper import METANET
 from metanet.search_spaces.space import Space
 from metanet.search_spaces.tiny import METANET_TINY
 
-SPACES: dict[str, Space] = {space.name: space for space in (METANET_TINY,)}
+SPACES: dict[str, Space] = {space.name: space for space in (METANET, METANET_TINY)}
 
 
 def load_space(name: str) -> Space:

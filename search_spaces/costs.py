@@ -1,110 +1,224 @@
 """Costs of arrays of encoded architectures: exact integer tables, summed over stages.
 
-A stage costs its first block, which depends on the width before it, and depth - 1 equal blocks.
+A stage costs its downsampling module, its first block, which depends on the width before it, and further equal blocks.
+The blocks' own `cost` fills the tables: it prices all widths and resolutions in one call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metanet.blocks import BLOCKS, Tally
-from metanet.search_spaces.constraints import METRICS
+from metanet.blocks import BLOCKS, DOWN_MODULES, Tally
+from metanet.search_spaces.choices import Indices, StageOptions
+from metanet.spec import HEAD_OPS, StageSpec
 
 if TYPE_CHECKING:
-    from metanet.search_spaces.space import Indices, Space, StageChoices
+    from metanet.search_spaces.space import Space
 
 Table = NDArray[np.int64]
+SUMMED = ("macs", "params", "activations")
+PRICED = (*SUMMED, "peak")
+BLOCK_GENES = ("op", "kernel", "se", "head_dim", "expansion")
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """The fields of a StageSpec that a block's cost reads, with arrays of widths and expansions; they are checked."""
+
+    op: str
+    width: Any
+    expansion: Any
+    stride: int
+    kernel: int
+    se: bool
+    head_dim: int
+    window: int
+    grid: int
+    down: str | None
 
 
 class CostTable:
-    """Costs for a space; each table's last axis holds METRICS.
-
-    stem    (resolution, stem width)
-    first   per stage: (resolution, width before, width, op, expansion, kernel, se): the first block
-    rest    per stage: (resolution, width, op, expansion, kernel, se): each further block
-    head    (resolution, last width, head width)
-    """
+    """Costs for a space; its tables are made when they are first asked for."""
 
     def __init__(self, space: "Space") -> None:
         self.space = space
-        sides = {r: -(-r // 2) for r in space.resolution}
-        self.stem = _fill((space.resolution, space.stem_width), lambda r, w: _conv_norm(r, 3, w, 3, 2))
-        self.first, self.rest, before = [], [], space.stem_width
-        for stage in space.stages:
-            axes = (stage.op, stage.expansion, stage.kernel, stage.se)
-            inner = {r: -(-side // stage.stride) for r, side in sides.items()}
-            self.first.append(
-                _fill(
-                    (space.resolution, before, stage.width, *axes),
-                    lambda r, w_in, *genes, s=stage, at=dict(sides): _block(space, s, at[r], w_in, genes, s.stride),
-                )
-            )
-            self.rest.append(
-                _fill(
-                    (space.resolution, stage.width, *axes),
-                    lambda r, *genes, s=stage, at=inner: _block(space, s, at[r], genes[0], genes, 1),
-                )
-            )
-            sides, before = inner, stage.width
-        self.head = _fill(
-            (space.resolution, before, space.head_width),
-            lambda r, w, head, at=dict(sides): _conv_norm(at[r], w, head, 1, 1),
-        )
+        self._parts: list[_Parts] = []
+        sides = np.array(space.resolution, dtype=np.int64)
+        stem = Tally(cast(int, sides[:, None]), cast(int, sides[:, None]))
+        stem.conv(3, _array(space.stem_width)[None], 3, stride=2)
+        stem.norm(_array(space.stem_width)[None])
+        sides = -(-sides // 2)
+        for options in space.options:
+            self._parts.append(_Parts(options, sides))
+            sides = -(-sides // options.constants["stride"])
+        widths, heads = _array(space.options[-1].choices["width"]), _array(space.head_width)
+        head = Tally(cast(int, sides[:, None, None]), cast(int, sides[:, None, None]))
+        head.conv(widths[None, :, None], heads[None, None, :], 1)
+        head.norm(heads[None, None, :])
+        shapes = (len(sides), len(space.stem_width)), (len(sides), len(widths), len(heads))
+        self._ends = (stem, shapes[0]), (head, shapes[1])
+        self._stages: dict[str, list[Table]] = {}
 
-    def __call__(self, rows: "Indices") -> dict[str, NDArray[np.int64]]:
-        """Costs of rows (n, genes): metric -> (n,), equal to `metanet.cost` of each architecture, to the integer."""
-        column = self.space.column
-        at = {name: rows[:, i] for name, i in column.items()}
-        total = self.stem[at["resolution"], at["stem_width"]].copy()
-        before = at["stem_width"]
-        for i, stage in enumerate(self.space.stages):
-            width = at[f"stage{i}.width"]
-            genes = tuple(at[f"stage{i}.{gene}"] for gene in ("op", "expansion", "kernel", "se"))
-            more = np.asarray(stage.depth)[at[f"stage{i}.depth"]] - 1
-            total += self.first[i][(at["resolution"], before, width, *genes)]
-            total += self.rest[i][(at["resolution"], width, *genes)] * more[:, None]
-            before = width
-        total += self.head[at["resolution"], before, at["head_width"]]
-        return {metric: total[:, k] for k, metric in enumerate(METRICS)}
+    def stem(self, metric: str) -> Table:
+        """(resolutions, stem widths)."""
+        tally, shape = self._ends[0]
+        return np.broadcast_to(np.asarray(getattr(tally, metric)), shape)
+
+    def head(self, metric: str) -> Table:
+        """(resolutions, last widths, head widths)."""
+        tally, shape = self._ends[1]
+        return np.broadcast_to(np.asarray(getattr(tally, metric)), shape)
+
+    def stages(self, metric: str) -> list[Table]:
+        """For each stage (resolutions, widths before, widths, options)."""
+        if metric not in self._stages:
+            self._stages[metric] = [parts.table(metric) for parts in self._parts]
+        return self._stages[metric]
+
+    def __call__(self, rows: Indices, metrics: tuple[str, ...] = SUMMED) -> dict[str, Table]:
+        """Costs of rows of choice indices (n, genes): metric -> (n,), equal to `metanet.cost` to the integer.
+
+        metrics   of "macs", "params", "activations", "memory" (bytes: batch 1, 4 a number)
+        """
+        at = self.space.column
+        widths = [rows[:, at["stem_width"]], *(rows[:, at[f"stage{i}.width"]] for i in range(len(self.space.options)))]
+        options = self.space.option_ids(rows)
+        return self.of_options(rows[:, at["resolution"]], widths, options, rows[:, at["head_width"]], metrics)
+
+    def of_options(
+        self,
+        resolution: Indices,
+        widths: list[Indices],
+        options: Sequence[NDArray[np.integer[Any]]],
+        head: Indices,
+        metrics: tuple[str, ...] = SUMMED,
+    ) -> dict[str, Table]:
+        """The same from option indices: widths of the stem and of each stage, an option for each stage; each (n,)."""
+        places = []
+        for one, before, width, option in zip(self.space.options, widths, widths[1:], options, strict=False):
+            _, wide, deep = one.valid.shape
+            places.append(((resolution * len(one.before) + before) * wide + width) * deep + option)
+
+        def collected(metric: str, join: Callable[..., Table]) -> Table:
+            total = join(self.stem(metric)[resolution, widths[0]], self.head(metric)[resolution, widths[-1], head])
+            for table, place in zip(self.stages(metric), places, strict=True):
+                total = join(total, table.reshape(-1).take(place))
+            return total
+
+        found: dict[str, Table] = {}
+        for metric in metrics:
+            if metric == "memory":
+                params = found["params"] if "params" in found else collected("params", np.add)
+                found[metric] = 4 * (params + collected("peak", np.maximum))
+            else:
+                found[metric] = collected(metric, np.add)
+        return found
 
     def extremes(self, metric: str) -> tuple[int, int]:
-        """The least and the greatest value of a metric in the space."""
-        k = METRICS.index(metric)
-        return self._best(k, np.min), self._best(k, np.max)
+        """The least and the greatest value of an additive metric in the space."""
+        return self._best(metric, np.min, 2**62), self._best(metric, np.max, -(2**62))
 
-    def _best(self, k: int, pick: Callable[..., Any]) -> int:
-        best = self.stem[..., k]  # (resolution, width so far)
-        for i, stage in enumerate(self.space.stages):
-            more = np.asarray(stage.depth) - 1
-            first, rest = self.first[i][..., k], self.rest[i][..., k]
-            stages = first[..., None] + rest[:, None, ..., None] * more  # depth is the last axis
-            chain = best[:, :, None] + pick(stages.reshape(*stages.shape[:3], -1), axis=-1)
+    def _best(self, metric: str, pick: Callable[..., Any], never: int) -> int:
+        best = np.array(self.stem(metric))  # (resolution, width so far)
+        for table, options in zip(self.stages(metric), self.space.options, strict=True):
+            stage = pick(np.where(options.valid, table, never), axis=-1)  # (resolution, before, width)
+            with np.errstate(over="ignore"):
+                chain = np.clip(best[:, :, None] + stage, -(2**62), 2**62)
             best = pick(chain, axis=1)
-        return int(pick(best[:, :, None] + self.head[..., k]))
+        return int(pick(best[:, :, None] + self.head(metric)))
 
 
-def _fill(axes: tuple[tuple[object, ...], ...], price: Callable[..., Tally]) -> Table:
-    tallies = [price(*genes) for genes in product(*axes)]
-    values = [[getattr(tally, metric) for metric in METRICS] for tally in tallies]
-    return np.array(values, dtype=np.int64).reshape(*(len(axis) for axis in axes), len(METRICS))
+def _array(values: tuple[int, ...]) -> Any:
+    return np.array(values, dtype=np.int64)
 
 
-def _conv_norm(side: int, w_in: int, w_out: int, kernel: int, stride: int) -> Tally:
-    tally = Tally(side, side)
-    tally.conv(w_in, w_out, kernel, stride=stride)
-    tally.norm(w_out)
-    return tally
+class _Parts:
+    """The distinct blocks and modules of a stage, priced at every width and resolution.
+
+    first, rest   metric -> (resolutions, widths before, widths, blocks), (resolutions, widths, blocks)
+    downs         metric -> (resolutions, widths before, widths, modules)
+    """
+
+    def __init__(self, options: StageOptions, sides: Table) -> None:
+        self.options, choices = options, options.choices
+        before, width = _array(options.before), _array(choices["width"])
+        self.shape = tuple(len(choices[gene]) for gene in BLOCK_GENES)
+        heads = np.isin(choices["op"], HEAD_OPS)[options.genes["op"]]
+        genes = {**options.genes, "head_dim": np.where(heads, options.genes["head_dim"], 0)}
+        self.block = _ravel([genes[gene] for gene in BLOCK_GENES], self.shape)  # (options,) which block it repeats
+        none = np.array([choice is None for choice in choices["down"]])[options.genes["down"]]
+        modules = len(choices["down"]), len(choices["head_dim"])
+        self.down = np.where(none, -1, _ravel([options.genes["down"], options.genes["head_dim"]], modules))
+        self.depth = np.array(choices["depth"])[options.genes["depth"]]
+        grid = (len(sides), len(before), len(width))
+        self.first = {m: np.zeros((*grid, int(np.prod(self.shape))), np.int64) for m in PRICED}
+        self.rest = {m: np.zeros((grid[0], grid[2], int(np.prod(self.shape))), np.int64) for m in PRICED}
+        self.downs = {m: np.zeros((*grid, int(np.prod(modules))), np.int64) for m in PRICED}
+        self._price_blocks(sides, before, width)
+        for i, j in product(*map(range, modules)):
+            if down := choices["down"][i]:
+                stage = self._stage({"down": down, "head_dim": choices["head_dim"][j]}, np.tile(width, len(before)))
+                tally = _tally(DOWN_MODULES[down].cost, sides, np.repeat(before, len(width)), stage)
+                for m in PRICED:
+                    values = np.broadcast_to(getattr(tally, m), (grid[0], grid[1] * grid[2]))
+                    self.downs[m][..., i * modules[1] + j] = values.reshape(grid)
+
+    def _price_blocks(self, sides: Table, before: Table, width: Table) -> None:
+        """Fills `first` and `rest`: one call prices all widths and expansions that take the same branches."""
+        choices, stride = self.options.choices, self.options.constants["stride"]
+        inner = -(-sides // stride)
+        expansion = np.array(choices["expansion"])
+        i, j, e = (index.reshape(-1) for index in np.indices((len(before), len(width), len(expansion))))
+        for kind in {code // len(expansion) for code in self.block.tolist()}:
+            picked = np.unravel_index(kind, self.shape[:-1])
+            genes = {gene: choices[gene][k] for gene, k in zip(BLOCK_GENES, picked, strict=False)}
+            price, codes = BLOCKS[genes["op"]].cost, kind * len(expansion) + np.arange(len(expansion))
+            for at in _alike(width[j], width[j], expansion[e], i == 0):
+                tally = _tally(price, inner, width[j[at]], self._stage(genes, width[j[at]], expansion[e[at]]))
+                for m in PRICED:
+                    self.rest[m][:, j[at], codes[e[at]]] = getattr(tally, m)
+            for at in _alike(before[i], width[j], expansion[e]):
+                stage = self._stage(genes, width[j[at]], expansion[e[at]])
+                tally = _tally(price, sides, before[i[at]], stage, stride=stride)
+                for m in PRICED:
+                    self.first[m][:, i[at], j[at], codes[e[at]]] = getattr(tally, m)
+
+    def _stage(self, genes: dict[str, Any], width: Any, expansion: Any = 1) -> StageSpec:
+        defaults = {"op": "mbconv", "kernel": 3, "se": False, "head_dim": 1, "down": None}
+        fields: dict[str, Any] = {**defaults, **self.options.constants, **genes}
+        return cast(StageSpec, _Stage(width=width, expansion=expansion, **fields))
+
+    def table(self, metric: str) -> Table:
+        """(resolutions, widths before, widths, options)."""
+        first, rest, downs, plain = self.first[metric], self.rest[metric], self.downs[metric], self.down < 0
+        table = np.empty((*first.shape[:3], len(self.block)), dtype=np.int64)
+        for r, w in product(range(first.shape[0]), range(first.shape[1])):
+            more = rest[r][:, self.block]
+            start = np.where(plain, first[r, w][:, self.block], downs[r, w][:, np.maximum(self.down, 0)])
+            if metric == "peak":
+                table[r, w] = np.maximum(start, np.where(self.depth > plain, more, 0))
+            else:
+                table[r, w] = start + (self.depth - plain) * more
+        return table
 
 
-def _block(
-    space: "Space", stage: "StageChoices", side: int, w_in: int, genes: tuple[object, ...], stride: int
-) -> Tally:
-    width, op, expansion, kernel, se = genes
-    picked = {"width": width, "op": op, "expansion": expansion, "kernel": kernel, "se": se}
-    spec = space.stage_spec(stage, picked)
-    tally = Tally(side, side)
-    BLOCKS[spec.op].cost(tally, w_in, spec, stride=stride)
+def _ravel(index: list[Indices], shape: tuple[int, ...]) -> Indices:
+    return np.asarray(np.ravel_multi_index(tuple(index), shape), dtype=np.int64)
+
+
+def _alike(w_in: Table, w_out: Table, expansion: Any, kept: Any = True) -> list[Indices]:
+    """Places whose blocks take the same branches: equal widths or not, a hidden width like the input's or not."""
+    hidden = np.maximum(1, (w_in * expansion).astype(np.int64))
+    classes = 2 * (w_in == w_out) + (hidden == w_in)
+    groups = (np.flatnonzero((classes == c) & kept) for c in range(4))
+    return [group for group in groups if len(group)]
+
+
+def _tally(price: Callable[..., None], sides: Table, *args: Any, **options: Any) -> Tally:
+    tally = Tally(cast(int, sides[:, None]), cast(int, sides[:, None]))
+    price(tally, *args, **options)
     return tally

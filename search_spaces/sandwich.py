@@ -21,7 +21,7 @@ from metanet.runs import atomic_write, fingerprint
 from metanet.search_spaces.constraints import parse_constraints
 from metanet.search_spaces.space import Space
 from metanet.search_spaces.supernet import Supernet
-from metanet.spec import OPS, ArchSpec
+from metanet.spec import ArchSpec
 from metanet.training import cosine, parameter_groups, resumable
 
 ENDS = 32  # draws of which the dearest and the cheapest stand for the ends of a constrained space
@@ -68,9 +68,9 @@ class SandwichConfig:
 def sandwich(space: Space, config: SandwichConfig, step: int) -> list[ArchSpec]:
     """The networks of a step, a function of (seed, step): the largest, the smallest, then random ones.
 
-    Ops have no size, so the ends of the space take random ones: each branch is trained at both ends. Under
-    constraints, the ends are the dearest and the cheapest of ENDS feasible draws: no time goes into networks that
-    nobody may find.
+    Ops and downsampling modules have no size, so the ends of the space take random ones: each branch is trained at both
+    ends. Under constraints, the ends are the dearest and the cheapest of ENDS feasible draws: no time goes into
+    networks that nobody may find.
     """
     key = [_STEP, config.seed, step]
     if config.constraints:
@@ -85,7 +85,7 @@ def sandwich(space: Space, config: SandwichConfig, step: int) -> list[ArchSpec]:
 
 
 def _end(choices: tuple[object, ...], largest: bool, rng: np.random.Generator) -> int:
-    if choices[0] in OPS:
+    if any(isinstance(choice, str) for choice in choices):
         return int(rng.integers(len(choices)))
     return choices.index(max(choices) if largest else min(choices))  # type: ignore[type-var]  # numbers and booleans
 

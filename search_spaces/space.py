@@ -6,7 +6,7 @@ without effect has index 0; `encode` gives canonical rows, and equal networks ha
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,19 +16,27 @@ from numpy.typing import NDArray
 
 from metanet.cost import price
 from metanet.errors import MetanetError, unknown
-from metanet.search_spaces import counting, drawing
+from metanet.search_spaces.choices import (
+    CONSTANTS,
+    OPTION_GENES,
+    STAGE_GENES,
+    Indices,
+    Mask,
+    StageChoices,
+    StageOptions,
+)
 from metanet.search_spaces.constraints import Constraints, parse_constraints
-from metanet.spec import HEAD_OPS, OPS, ArchSpec, StageSpec
+from metanet.spec import ArchSpec, StageSpec, reduces
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution
     from optuna.trial import BaseTrial
 
     from metanet.search_spaces.costs import CostTable
+    from metanet.search_spaces.feasible import FeasibleSampler
 
-Indices = NDArray[np.int64]
-STAGE_GENES = ("op", "depth", "width", "expansion", "kernel", "se")
 NETWORK_GENES = ("resolution", "stem_width", "head_width")
+Stage = StageChoices | tuple[StageChoices, ...]
 
 
 @dataclass(frozen=True)
@@ -40,56 +48,55 @@ class Gene:
 
 
 @dataclass(frozen=True)
-class StageChoices:
-    """What one stage may be: the choices of each gene; the stride is fixed."""
-
-    depth: tuple[int, ...]
-    width: tuple[int, ...]
-    expansion: tuple[float, ...]
-    op: tuple[str, ...] = OPS
-    kernel: tuple[int, ...] = (3, 5)
-    se: tuple[bool, ...] = (True, False)
-    stride: int = 1
-
-
-@dataclass(frozen=True)
 class Space:
-    """A set of architectures. Raises MetanetError where one of them could not be built."""
+    """A set of architectures: every one that its choices make and that can be built.
+
+    stages   for each stage its choices, or several alternative sets of choices, whose union the stage is
+
+    A width that a head size does not divide excludes the architectures that would attend there, and no others.
+    """
 
     name: str
-    stages: tuple[StageChoices, ...]
+    stages: tuple[Stage, ...]
     stem_width: tuple[int, ...]
-    head_width: tuple[int, ...]
-    resolution: tuple[int, ...]
-    head_dim: int
+    head_width: tuple[int, ...] = (1280,)
+    resolution: tuple[int, ...] = (224,)
 
     def __post_init__(self) -> None:
-        for gene in self.genes:
-            if not gene.choices or len(set(gene.choices)) < len(gene.choices):
-                raise MetanetError(f"the choices of {gene.name} must be distinct and at least one, got {gene.choices}")
-        before = self.stem_width
-        for i, stage in enumerate(self.stages):
-            for op in stage.op:
-                for width in (*before, *stage.width) if op in HEAD_OPS else ():
-                    if width % self.head_dim:
-                        raise MetanetError(
-                            f"stage {i} may attend, so the widths before and in it must be multiples of the head size, "
-                            f"got width={width} and head_dim={self.head_dim}"
-                        )
-            before = stage.width
-        first = ArchSpec(tuple(self.stage_spec(s, {}) for s in self.stages), self.stem_width[0])
-        assert len(first.stages) == len(self.stages)  # every other rule is checked by the spec itself
+        for name in NETWORK_GENES:
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise MetanetError(f"the choices of {name} must be distinct and at least one, got {values}")
+        ArchSpec((StageSpec("mbconv", 1, 8, 1),), self.stem_width[0], self.head_width[0], self.resolution[0])
+        for i, options in enumerate(self.options):
+            for name, values in options.choices.items():  # the spec's own rules
+                for value in values:
+                    width = value if name == "head_dim" else 8
+                    plain = {"op": "mbconv", "depth": 1, "width": width, "expansion": 1}
+                    down = {"down": "global"} if name == "head_dim" else {}
+                    StageSpec(**{**plain, **down, "head_dim": 8, name: value}, stride=options.constants["stride"])
+            if not options.valid.any(axis=(0, 2)).any():
+                widths, heads = options.choices["width"], options.choices["head_dim"]
+                raise MetanetError(
+                    f"no stage {i} of space {self.name} can be built: no width is a multiple of a head size, got "
+                    f"widths {widths} after {options.before} and head sizes {heads}"
+                )
 
-    def stage_spec(self, stage: StageChoices, picked: Mapping[str, Any]) -> StageSpec:
-        """A stage with the picked genes; the others take their first choice."""
-        values = {gene: picked.get(gene, getattr(stage, gene)[0]) for gene in STAGE_GENES}
-        return StageSpec(**values, stride=stage.stride, head_dim=self.head_dim)
+    @cached_property
+    def options(self) -> tuple[StageOptions, ...]:
+        """The distinct options of each stage."""
+        before, found = self.stem_width, []
+        for i, stage in enumerate(self.stages):
+            alternatives = stage if isinstance(stage, tuple) else (stage,)
+            found.append(StageOptions(alternatives, before, f"stage{i}"))
+            before = found[-1].choices["width"]
+        return tuple(found)
 
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
         """All genes, network-wide ones first; those with one choice are constants."""
         network = [Gene(name, getattr(self, name)) for name in NETWORK_GENES]
-        stages = [Gene(f"stage{i}.{g}", getattr(s, g)) for i, s in enumerate(self.stages) for g in STAGE_GENES]
+        stages = [Gene(f"stage{i}.{g}", o.choices[g]) for i, o in enumerate(self.options) for g in STAGE_GENES]
         return (*network, *stages)
 
     @cached_property
@@ -104,8 +111,12 @@ class Space:
 
     @cached_property
     def size(self) -> int:
-        """The exact number of distinct architectures."""
-        return counting.size(self)
+        """The exact number of distinct architectures: a sum over the chain of widths."""
+        ways = [1] * len(self.stem_width)
+        for options in self.options:
+            counts = options.valid.sum(axis=2).tolist()  # Python's integers do not overflow
+            ways = [sum(n * row[j] for n, row in zip(ways, counts, strict=True)) for j in range(len(counts[0]))]
+        return sum(ways) * len(self.resolution) * len(self.head_width)
 
     @cached_property
     def table(self) -> "CostTable":
@@ -114,44 +125,112 @@ class Space:
 
         return CostTable(self)
 
-    def decode(self, row: Sequence[int] | Indices) -> ArchSpec:
-        """The architecture that a row of choice indices means."""
-        values = [gene.choices[int(i)] for gene, i in zip(self.genes, row, strict=True)]
-        count, at = len(STAGE_GENES), len(NETWORK_GENES)
-        network = dict(zip(NETWORK_GENES, values[:at], strict=True))
-        stages = []
-        for stage in self.stages:
-            stages.append(self.stage_spec(stage, dict(zip(STAGE_GENES, values[at : at + count], strict=True))))
-            at += count
-        return ArchSpec(tuple(stages), **network)
+    def option_ids(self, rows: Indices) -> list[NDArray[np.int32]]:
+        """(n,) for each stage: the option of each row, canonical or not; -1 for genes that no alternative allows."""
+        found = []
+        for i, options in enumerate(self.options):
+            at = self.column[f"stage{i}.op"]
+            # the width stands between depth and expansion in a row, and is no part of an option
+            columns = [rows[:, at + STAGE_GENES.index(gene)] for gene in OPTION_GENES]
+            code = columns[0]
+            for size, column in zip(options.shape[1:], columns[1:], strict=True):
+                code = code * size + column
+            option = options.option_of[code]
+            if options.single.any():
+                w_in, width = self._widths(rows, i)
+                stride = options.constants["stride"] != 1
+                reduced = np.array([[stride or a != b for b in options.choices["width"]] for a in options.before])
+                option = np.where(reduced[w_in, width], options.shortened[option], option)
+            found.append(option)
+        return found
 
-    def encode(self, spec: ArchSpec) -> Indices:
-        """The canonical row of an architecture. Raises MetanetError, naming the gene, where it is outside the space."""
-        if len(spec.stages) != len(self.stages):
-            raise MetanetError(f"space {self.name} has {len(self.stages)} stages, the architecture {len(spec.stages)}")
-        row = np.zeros(len(self.genes), dtype=np.int64)
-        picked: dict[str, Any] = {name: getattr(spec, name) for name in NETWORK_GENES}
-        before = spec.stem_width
-        for i, (stage, choices) in enumerate(zip(spec.stages, self.stages, strict=True)):
-            constant = self.stage_spec(choices, {"op": stage.op} if stage.op in choices.op else {})
-            for name in ("stride", "head_dim", "window", "grid", "down"):
-                if stage.op == constant.op and (got := getattr(stage, name)) != (has := getattr(constant, name)):
-                    raise MetanetError(
-                        f"stage {i} is outside space {self.name}: it has {name}={has!r} there, got {got!r}"
-                    )
-            inert = counting.inert_genes(stage, before)
-            picked |= {f"stage{i}.{gene}": getattr(stage, gene) for gene in STAGE_GENES if gene not in inert}
-            before = stage.width
-        for name, value in picked.items():
-            gene = self.genes[self.column[name]]
-            if value not in gene.choices:
-                raise MetanetError(f"{name}={value!r} is outside space {self.name}, which has {gene.choices}")
-            row[self.column[name]] = gene.choices.index(value)
-        return row
+    def _widths(self, rows: Indices, stage: int) -> tuple[Indices, Indices]:
+        """(n,) indices of the width before a stage and of its own."""
+        before = "stem_width" if stage == 0 else f"stage{stage - 1}.width"
+        return rows[:, self.column[before]], rows[:, self.column[f"stage{stage}.width"]]
 
     def canonical(self, rows: Indices) -> Indices:
         """Rows (n, genes) with every gene without effect set to index 0."""
-        return counting.canonical(self, rows)
+        rows = np.array(rows, dtype=np.int64)
+        for i, (options, option) in enumerate(zip(self.options, self.option_ids(rows), strict=True)):
+            for gene in OPTION_GENES:
+                rows[:, self.column[f"stage{i}.{gene}"]] = options.genes[gene][option]
+        return rows
+
+    def valid(self, rows: Indices) -> Mask:
+        """(n,) which rows can be built and are in the space."""
+        return np.asarray(self.faults(rows) == 0)
+
+    def faults(self, rows: Indices) -> Indices:
+        """(n,) the number of stages of each row that cannot be built or are outside the space."""
+        count = np.zeros(len(rows), dtype=np.int64)
+        for i, (options, option) in enumerate(zip(self.options, self.option_ids(rows), strict=True)):
+            w_in, width = self._widths(rows, i)
+            count += ~((option >= 0) & options.valid[w_in, width, option])
+        return count
+
+    def decode(self, row: Sequence[int] | Indices) -> ArchSpec:
+        """The architecture that a row of choice indices means; choices that make none are repaired (`repair`)."""
+        from metanet.search_spaces import variation
+
+        rows = np.asarray(row, dtype=np.int64)[None]
+        if self.faults(rows)[0]:
+            rows = variation.repair(self, rows[0], self.sampler())[None]
+        return self.specs(self.canonical(rows))[0]
+
+    def specs(self, rows: Indices) -> list[ArchSpec]:
+        """The architectures of many canonical, valid rows: as `decode`, without checking each of them again."""
+        count, at = len(STAGE_GENES), len(NETWORK_GENES)
+        known: list[dict[tuple[int, ...], StageSpec]] = [{} for _ in self.options]
+        found, width = [], STAGE_GENES.index("width") - count
+        for row in rows.tolist():
+            stages, before = [], row[1]  # the width before is a stage's neighbour's, the first one's the stem's
+            for i, options in enumerate(self.options):
+                key = (before, *row[at + i * count : at + (i + 1) * count])
+                stage = known[i].get(key)
+                if stage is None:
+                    stage = known[i][key] = self._stage(options, key)
+                stages.append(stage)
+                before = key[width]
+            network = {name: getattr(self, name)[k] for name, k in zip(NETWORK_GENES, row, strict=False)}
+            found.append(ArchSpec.of_checked(tuple(stages), **network))
+        return found
+
+    def _stage(self, options: StageOptions, key: tuple[int, ...]) -> StageSpec:
+        """The stage of a canonical row's part: index of the width before, then the stage's genes."""
+        picked = {gene: options.choices[gene][k] for gene, k in zip(STAGE_GENES, key[1:], strict=True)}
+        stage = options.spec(picked)
+        single = stage.mixes_tokens and stage.depth == 1
+        return replace(stage, expansion=1) if single and reduces(options.before[key[0]], stage) else stage
+
+    def encode(self, spec: ArchSpec) -> Indices:
+        """The canonical row of an architecture. Raises MetanetError, naming the gene, where it is outside the space."""
+        if len(spec.stages) != len(self.options):
+            raise MetanetError(f"space {self.name} has {len(self.options)} stages, the architecture {len(spec.stages)}")
+        picked: dict[str, Any] = {name: getattr(spec, name) for name in NETWORK_GENES}
+        for i, (stage, options) in enumerate(zip(spec.stages, self.options, strict=True)):
+            for name in CONSTANTS:
+                has, got = options.constants[name], getattr(stage, name)
+                if got is not None and got != has:
+                    raise MetanetError(f"stage {i} is outside space {self.name}: it has {name}={has} there, got {got}")
+            single = stage.mixes_tokens and stage.depth == 1 and not stage.down
+            before = spec.stages[i - 1].width if i else spec.stem_width
+            for gene in STAGE_GENES:
+                value = getattr(stage, gene)
+                inert = (value is None and gene != "down") or (
+                    gene == "expansion" and single and options.reduces(before, stage.width)
+                )
+                if not inert:
+                    picked[f"stage{i}.{gene}"] = value
+        row = np.zeros(len(self.genes), dtype=np.int64)
+        for name, value in picked.items():
+            choices = self.genes[self.column[name]].choices
+            if value not in choices:
+                raise MetanetError(f"{name}={value!r} is outside space {self.name}, which has {choices}")
+            row[self.column[name]] = choices.index(value)
+        if not self.valid(row[None])[0]:
+            raise MetanetError(f"{spec.id} is outside space {self.name}: no alternative allows its stages together")
+        return row
 
     def contains(self, spec: ArchSpec) -> bool:
         """Whether an architecture is in the space."""
@@ -164,49 +243,65 @@ class Space:
     def price(self, spec: ArchSpec) -> dict[str, int]:
         """The costs that constraints may name, at the architecture's own resolution, without classifier."""
         cost = price(spec)
-        return {"macs": cost.macs, "params": cost.params, "activations": cost.activations}
+        return {"macs": cost.macs, "params": cost.params, "activations": cost.activations, "memory": cost.memory()}
 
     def feasible(self, spec: ArchSpec, constraints: Constraints = None) -> bool:
         """Whether an architecture satisfies all constraints."""
         rules = parse_constraints(constraints)
         return not rules or all(rule.holds(self.price(spec)) for rule in rules)
 
-    def sample(self, n: int, constraints: Constraints = None, *, seed: int | Sequence[int]) -> list[ArchSpec]:
-        """`n` architectures that satisfy the constraints, each gene uniform before the constraints are applied.
+    def sampler(self, constraints: Constraints = None) -> "FeasibleSampler":
+        """What draws uniformly from the architectures that satisfy the constraints."""
+        from metanet.search_spaces.feasible import FeasibleSampler
 
-        The same seed draws the same. Raises MetanetError where nothing can satisfy them or nothing was found.
+        rules = parse_constraints(constraints)
+        known: dict[Any, FeasibleSampler] = self.__dict__.setdefault("_samplers", {})
+        if rules not in known:
+            if len(known) >= 4:  # the tables of a sampler can take a hundred megabytes
+                known.pop(next(iter(known)))
+            known[rules] = FeasibleSampler(self, rules)
+        return known[rules]
+
+    def sample(self, n: int, constraints: Constraints = None, *, seed: int | Sequence[int]) -> list[ArchSpec]:
+        """`n` architectures, uniform over all that satisfy the constraints, with replacement.
+
+        The same seed draws the same. Raises MetanetError where nothing satisfies them.
         """
-        return drawing.sample(self, n, parse_constraints(constraints), np.random.default_rng(seed))
+        if n < 0:
+            raise MetanetError(f"the number of architectures to draw must be 0 or more, got {n}")
+        return self.specs(self.sampler(constraints).draw(n, np.random.default_rng(seed)))
 
     def mutate(self, spec: ArchSpec, rng: np.random.Generator, constraints: Constraints = None) -> ArchSpec:
         """A feasible architecture that differs in one effective gene, in more only where one does not suffice."""
-        return drawing.mutate(self, spec, rng, parse_constraints(constraints))
+        from metanet.search_spaces import variation
+
+        return self.specs(variation.mutate(self, self.encode(spec), self.sampler(constraints), rng)[None])[0]
 
     def crossover(
         self, a: ArchSpec, b: ArchSpec, rng: np.random.Generator, constraints: Constraints = None
     ) -> ArchSpec:
-        """A feasible mix: each gene from one of the parents by a fair coin; a parent where no mix is feasible."""
-        return drawing.crossover(self, a, b, rng, parse_constraints(constraints))
+        """A feasible mix of the genes of two architectures; `a` where no other mix is feasible."""
+        from metanet.search_spaces import variation
+
+        row = variation.crossover(self, self.encode(a), self.encode(b), self.sampler(constraints), rng)
+        return self.specs(row[None])[0]
+
+    def repair(self, row: Sequence[int] | Indices, constraints: Constraints = None) -> ArchSpec:
+        """A feasible architecture near the choices of a row; theirs where it is feasible."""
+        from metanet.search_spaces import variation
+
+        found = variation.repair(self, np.asarray(row, dtype=np.int64), self.sampler(constraints))
+        return self.specs(found[None])[0]
 
     def freeze(self, **choices: Any) -> "Space":
         """The subspace with some genes fixed, as `freeze(resolution=28)` or `freeze(**{"stage0.op": "mbconv"})`."""
+        return self.where(**{name: (value,) for name, value in choices.items()})
+
+    def where(self, **choices: Iterable[Any]) -> "Space":
+        """The subspace with fewer choices: of one stage's gene ("stage0.op"), or of a gene in every stage ("op")."""
         space = self
-        for name, value in choices.items():
-            if name not in self.column:
-                raise unknown("gene", name, self.column)
-            if value not in self.genes[self.column[name]].choices:
-                raise MetanetError(
-                    f"{name}={value!r} is outside space {self.name}, which has {self.genes[self.column[name]].choices}"
-                )
-            stage, _, gene = name.rpartition(".")
-            if stage:
-                i = int(stage.removeprefix("stage"))
-                fixed: dict[str, Any] = {gene: (value,)}
-                stages = (*space.stages[:i], replace(space.stages[i], **fixed), *space.stages[i + 1 :])
-                space = replace(space, stages=stages)
-            else:
-                changed: dict[str, Any] = {name: (value,)}
-                space = replace(space, **changed)
+        for name, values in choices.items():
+            space = _narrowed(space, name, tuple(values))
         return space
 
     def distributions(self) -> "dict[str, CategoricalDistribution]":
@@ -220,3 +315,31 @@ class Space:
         picked = {gene.name: gene.choices[0] for gene in self.genes}
         picked |= {name: trial.suggest_categorical(name, d.choices) for name, d in self.distributions().items()}
         return self.decode([gene.choices.index(picked[gene.name]) for gene in self.genes])
+
+
+def _narrowed(space: Space, name: str, values: tuple[Any, ...]) -> Space:
+    """The subspace where a gene has only some of its choices."""
+    every = name in STAGE_GENES
+    if not every and name not in space.column:
+        raise unknown("gene", name, [*STAGE_GENES, *space.column])
+    if name in NETWORK_GENES:
+        return replace(space, **{name: _kept(space, name, getattr(space, name), values)})  # type: ignore[arg-type]
+    gene = name.rpartition(".")[2]
+    picked = range(len(space.stages)) if every else [int(name.partition(".")[0].removeprefix("stage"))]
+    stages: list[Stage] = list(space.stages)
+    for i in picked:
+        _kept(space, f"stage{i}.{gene}", space.options[i].choices[gene], values)
+        narrowed = []
+        for one in space.options[i].alternatives:
+            if kept := tuple(v for v in getattr(one, gene) if v in values):
+                narrowed.append(replace(one, **{gene: kept}))  # type: ignore[arg-type]
+        stages[i] = narrowed[0] if len(narrowed) == 1 else tuple(narrowed)
+    return replace(space, stages=tuple(stages))
+
+
+def _kept(space: Space, name: str, has: tuple[Any, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
+    kept = tuple(value for value in has if value in values)
+    if not kept or (len(values) == 1 and not kept):
+        shown = values[0] if len(values) == 1 else values
+        raise MetanetError(f"{name}={shown!r} is outside space {space.name}, which has {has}")
+    return kept

@@ -6,7 +6,8 @@ block position its own; the shortcut is shared by all ops. BatchNorm statistics 
 those of the batch, evaluation takes the ones that `calibrate` measured.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import product
 from typing import Any
@@ -15,13 +16,14 @@ import torch
 from torch import Size, Tensor, nn
 from torch.func import functional_call
 
-from metanet.blocks import BLOCKS
+from metanet.blocks import BLOCKS, DOWN_MODULES
 from metanet.blocks.cuts import leading
 from metanet.blocks.initial import Init, initialise
 from metanet.errors import MetanetError
-from metanet.model import MetaNet
+from metanet.model import ConvNorm, MetaNet
+from metanet.search_spaces.choices import StageOptions
 from metanet.search_spaces.space import Space
-from metanet.spec import ArchSpec
+from metanet.spec import ArchSpec, StageSpec
 
 Stats = dict[str, Tensor]
 
@@ -129,21 +131,24 @@ class Supernet(nn.Module):
         for name, value in skeleton.named_parameters():
             shared, cut = name, leading
             if name.startswith("stages."):
-                _, stage, block, inner = name.split(".", 3)
-                op = spec.stages[int(stage)].op
-                shared = shared_name(int(stage), int(block), op, inner)
-                cut = BLOCKS[op].CUTS.get(inner, leading)  # type: ignore[assignment]
+                _, i, part, inner = name.split(".", 3)
+                stage = spec.stages[int(i)]
+                kind = str(stage.down) if part == "down" else stage.op
+                shared = shared_name(int(i), part, kind, inner)
+                parts: Mapping[str, Any] = DOWN_MODULES if part == "down" else BLOCKS
+                cut = parts[kind].CUTS.get(inner, leading)
             slices[name] = cut(self.shared[_key(shared)], value.shape).contiguous()
         return slices
 
 
-def shared_name(stage: int, block: int, op: str, inner: str) -> str:
-    """Name of the shared weights of a block's parameter: a branch for each op of a stage, a set for each position.
+def shared_name(stage: int, part: str, kind: str, inner: str) -> str:
+    """Name of the shared weights of a parameter: a branch for each op or downsampling module of a stage, a set for each
+    position ("0", "1", …) and one for "down".
 
-    The shortcut is one for all ops: it gives them a common basis, so that the next stage meets features that differ by
+    The shortcut is one for all kinds: it gives them a common basis, so that what follows meets features that differ by
     a residual branch, not by an arbitrary rotation.
     """
-    return f"stages.{stage}.{block}.{inner if inner.startswith('shortcut.') else f'{op}.{inner}'}"
+    return f"stages.{stage}.{part}.{inner if inner.startswith('shortcut.') else f'{kind}.{inner}'}"
 
 
 def shared_shapes(space: Space) -> dict[str, Size]:
@@ -155,28 +160,35 @@ def shared_shapes(space: Space) -> dict[str, Size]:
             known = shapes.get(name_of(name), value.shape)
             shapes[name_of(name)] = Size(max(a, b) for a, b in zip(known, value.shape, strict=True))
 
-    largest = space.decode([len(gene.choices) - 1 for gene in space.genes])
-    for stem, head, last in product(space.stem_width, space.head_width, space.stages[-1].width):
-        row = space.encode(largest)
-        for gene, value in (("stem_width", stem), ("head_width", head), (f"stage{len(space.stages) - 1}.width", last)):
-            column = space.column[gene]
-            row[column] = space.genes[column].choices.index(value)
-        net = MetaNet(space.decode(row), device="meta")
-        cover(net.stem, "stem.{}".format)
-        cover(net.head, "head.{}".format)
-    before = space.stem_width
-    for i, stage in enumerate(space.stages):
-        genes: dict[str, Any] = {"kernel": max(stage.kernel), "se": max(stage.se)}
-        with torch.device("meta"):
-            # Every width and expansion: some parts exist only where widths differ or where they are equal.
-            for op, width, expansion in product(stage.op, stage.width, stage.expansion):
-                spec = space.stage_spec(stage, {**genes, "op": op, "width": width, "expansion": expansion})
-                for w_in in before:
-                    cover(BLOCKS[op](w_in, spec, stride=stage.stride), partial(shared_name, i, 0, op))
-                for j in range(1, max(stage.depth)):
-                    cover(BLOCKS[op](width, spec), partial(shared_name, i, j, op))
-        before = stage.width
+    with torch.device("meta"):
+        for stem, head in product(space.stem_width, space.head_width):
+            cover(ConvNorm(3, stem, 3, 2), "stem.{}".format)
+            for last in space.options[-1].choices["width"]:
+                cover(ConvNorm(last, head, 1), "head.{}".format)
+        for i, options in enumerate(space.options):
+            deepest = max(options.choices["depth"])
+            for stage, w_in in _extents(options):
+                if stage.down:
+                    cover(DOWN_MODULES[stage.down](w_in, stage), partial(shared_name, i, "down", stage.down))
+                w_first, stride = stage.first(w_in)
+                cover(BLOCKS[stage.op](w_first, stage, stride=stride), partial(shared_name, i, "0", stage.op))
+                for j in range(1, deepest):
+                    cover(BLOCKS[stage.op](stage.width, stage), partial(shared_name, i, str(j), stage.op))
     return shapes
+
+
+def _extents(options: StageOptions) -> Iterator[tuple[StageSpec, int]]:
+    """Stages that together hold every part in every width, with the width before: some parts exist only where widths
+    differ or where they are equal; heads are most where they are smallest."""
+    choices = options.choices
+    fixed = {"kernel": max(choices["kernel"]), "se": max(choices["se"])}
+    varied = ("op", "width", "expansion", "head_dim", "down")
+    for values in product(*(choices[gene] for gene in varied)):
+        picked = {**fixed, **dict(zip(varied, values, strict=True))}
+        for w_in in options.before:
+            with suppress(MetanetError):  # a head size that does not divide the width
+                ArchSpec((stage := options.spec(picked),), stem_width=w_in)
+                yield stage, w_in
 
 
 def _key(name: str) -> str:

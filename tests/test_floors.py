@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SPEC = {"spec", "errors"}
-NETWORKS = SPEC | {"blocks", "cost", "factory", "features", "released", "tensorfile", "model", "weights", "zoo"}
+NETWORKS = SPEC | {"blocks", "cost", "factory", "features", "inference", "released", "tensorfile", "model", "weights", "zoo"}
 SHARED = NETWORKS | {"data", "metrics", "report", "runs", "stats", "training"}
 
 # part of the package -> the parts that it may import besides itself

@@ -1,6 +1,7 @@
 """Spaces: rows and specs, exact size, constraints, changes that stay feasible; all against full enumeration."""
 
-from itertools import product
+from contextlib import suppress
+from itertools import chain, product
 
 import numpy as np
 import pytest
@@ -8,24 +9,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metanet
-from metanet import MetanetError
-from metanet.search_spaces import Constraint, Space, StageChoices, load_space, parse_constraints
-from metanet.search_spaces.drawing import draw
+from metanet import ArchSpec, MetanetError, StageSpec
+from metanet.search_spaces import Constraint, Space, StageChoices, load_space, parse_constraints, variation
+from metanet.search_spaces.constraints import METRICS
+from metanet.search_spaces.feasible import FeasibleSampler
 
 SMALL = Space(
     name="small",
     stages=(
-        StageChoices(depth=(1, 2), width=(8, 16), expansion=(1, 2), kernel=(3, 5), se=(True,)),
-        StageChoices(
-            depth=(1, 3), width=(16,), expansion=(2, 3), op=("fused_mbconv", "self_attention"), se=(True, False)
+        StageChoices((1, 2), (8, 12), (1, 2), ("mbconv", "self_attention"), (3,), (True,), head_dim=(4, 8)),
+        (  # two alternatives that overlap
+            StageChoices(
+                (1, 3), (16,), (2, 3), ("fused_mbconv", "token_mlp"), (3,), (True,), head_dim=(8,), down=(None, "local")
+            ),
+            StageChoices(
+                (1,), (16, 24), (3,), ("fused_mbconv", "channel_attention"), kernel=(3, 5), se=(True,), head_dim=(8,)
+            ),
         ),
-        StageChoices(depth=(1,), width=(16, 24), expansion=(1, 2), op=("channel_attention",), kernel=(3, 5), stride=2),
+        StageChoices((1,), (16, 24), (1, 2), ("channel_attention",), stride=2, head_dim=(8,), down=(None, "global")),
     ),
     stem_width=(8,),
     head_width=(16,),
     resolution=(16, 17),
-    head_dim=8,
 )
+
+
+def draw(space, n, rng):
+    return space.sampler().draw(n, rng)
+
+
 TINY = load_space("metanet-tiny")
 seeds = st.integers(0, 2**32 - 1)
 
@@ -35,21 +47,44 @@ def rows_of(space):
 
 
 @pytest.fixture(scope="module")
+def prices(everything):
+    """The costs of every architecture of SMALL."""
+    return {spec: SMALL.price(spec) for spec in everything}
+
+
+@pytest.fixture(scope="module")
 def everything():
-    """Every distinct architecture of SMALL, by brute force: all rows, decoded, as a set."""
-    return {SMALL.decode(row) for row in rows_of(SMALL)}
+    """Every distinct architecture of SMALL, by brute force: what the products of the alternatives make, as a set."""
+    found = set()
+    stages = [one if isinstance(one, tuple) else (one,) for one in SMALL.stages]
+    for parts in product(*(chain.from_iterable(map(specs_of, alternatives)) for alternatives in stages)):
+        for network in product(SMALL.stem_width, SMALL.head_width, SMALL.resolution):
+            with suppress(MetanetError):  # a head size that does not divide the width before
+                found.add(ArchSpec(parts, *network))
+    return found
+
+
+def specs_of(choices):
+    """Every stage that a set of choices makes."""
+    genes = ("op", "depth", "width", "expansion", "kernel", "se", "head_dim", "down")
+    found = set()
+    for values in product(*(getattr(choices, gene) for gene in genes)):
+        with suppress(MetanetError):
+            found.add(StageSpec(**dict(zip(genes, values, strict=True)), stride=choices.stride))
+    return found
 
 
 def test_size_equals_enumeration(everything):
-    assert SMALL.size == len(everything) < len(rows_of(SMALL))
-    assert TINY.size == 10_012_113_120 > 10**8
+    assert SMALL.size == len(everything)
+    assert TINY.size == 10_012_113_120 > 10**8 and load_space("metanet").size > 10**26
     assert TINY.freeze(resolution=28).size * 5 == TINY.size
 
 
 def test_canonical_rows_are_one_to_one_with_architectures(everything):
-    rows = SMALL.canonical(rows_of(SMALL))
-    assert len(np.unique(rows, axis=0)) == len(everything)
-    for row in rows[::7]:
+    rows = rows_of(SMALL)
+    rows = np.unique(SMALL.canonical(rows[SMALL.valid(rows)]), axis=0)
+    assert len(rows) == len(everything) and set(SMALL.specs(rows)) == everything
+    for row in rows[::37]:
         spec = SMALL.decode(row)
         assert np.array_equal(SMALL.encode(spec), row) and SMALL.contains(spec)
 
@@ -62,10 +97,10 @@ def test_decode_and_encode_are_inverse(seed):
 
 
 def test_table_costs_equal_the_networks_costs(everything):
-    rows = SMALL.canonical(rows_of(SMALL))
-    costs = SMALL.table(rows)
-    for i in range(0, len(rows), 5):
-        assert {metric: int(values[i]) for metric, values in costs.items()} == SMALL.price(SMALL.decode(rows[i]))
+    rows = draw(SMALL, 300, np.random.default_rng(0))
+    costs = SMALL.table(rows, METRICS)
+    for i, spec in enumerate(SMALL.specs(rows)):
+        assert {metric: int(values[i]) for metric, values in costs.items()} == SMALL.price(spec)
     rows = draw(TINY, 100, np.random.default_rng(3))
     costs = TINY.table(rows)
     for i, row in enumerate(rows):
@@ -74,8 +109,8 @@ def test_table_costs_equal_the_networks_costs(everything):
 
 
 @pytest.mark.parametrize("metric", ["macs", "params", "activations"])
-def test_extremes_equal_enumeration(metric, everything):
-    values = [SMALL.price(spec)[metric] for spec in everything]
+def test_extremes_equal_enumeration(metric, prices):
+    values = [costs[metric] for costs in prices.values()]
     assert SMALL.table.extremes(metric) == (min(values), max(values))
 
 
@@ -90,9 +125,34 @@ def test_drawn_architectures_are_feasible_and_fixed_by_the_seed(seed, low, wide)
     assert specs == TINY.sample(20, f"macs in [{a}, {b}], params <= 2M", seed=seed)
 
 
-def test_every_architecture_is_drawn(everything):
-    rows = draw(SMALL, 500_000, np.random.default_rng(0))  # the rarest has one chance in 32,768
-    assert len(np.unique(rows, axis=0)) == len(everything)
+RULES = [
+    "",
+    "macs in [500k, 560k]",
+    "params <= 8k",
+    "macs in [600k, 900k], params in [11k, 16k]",
+    "macs >= 400k, params <= 14k, activations <= 24k",
+    "params <= 20k, memory <= 60k",
+]
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("plane", [False, True])
+def test_draws_are_uniform_over_the_feasible_architectures(rules, plane, prices, monkeypatch):
+    from scipy.stats import chi2
+
+    from metanet.search_spaces import feasible
+
+    monkeypatch.setattr(feasible, "ENOUGH", 2.0 if plane else 0.0)
+    parsed = parse_constraints(rules)
+    want = [spec for spec, costs in prices.items() if all(rule.holds(costs) for rule in parsed)]
+    sampler = FeasibleSampler(SMALL, parsed)
+    rows = np.unique(np.array([SMALL.encode(spec) for spec in want]), axis=0)
+    for seed in (1, 2):  # fixed beforehand
+        drawn = sampler.draw(20 * len(want), np.random.default_rng(seed))
+        found, counts = np.unique(np.concatenate([rows, drawn]), axis=0, return_counts=True)
+        assert len(found) == len(want) > 60  # nothing infeasible, and nothing outside
+        statistic = (((counts - 1) - 20) ** 2 / 20).sum()
+        assert 1e-4 < chi2.sf(statistic, len(want) - 1) < 1 - 1e-4
 
 
 @settings(max_examples=30)
@@ -105,18 +165,21 @@ def test_mutation_changes_one_effective_gene_and_stays_feasible(seed):
     assert child != parent and TINY.contains(child) and TINY.feasible(child, rule)
 
 
-def test_mutation_reaches_every_neighbour_and_only_neighbours():
+def test_mutation_reaches_every_neighbour_and_only_neighbours(monkeypatch):
+    monkeypatch.setattr(variation, "JUMP", 0.0)
     rng = np.random.default_rng(0)
     parent = SMALL.sample(1, seed=1)[0]
     reached = {SMALL.mutate(parent, rng) for _ in range(3000)}
     rows = rows_of(SMALL)
+    rows = rows[SMALL.valid(rows)]
     same = rows[(SMALL.canonical(rows) == SMALL.encode(parent)).all(axis=1)]  # genes without effect take any value
     want = set()
     for i, gene in enumerate(SMALL.genes):
         for j in range(len(gene.choices)):
             changed = same.copy()
             changed[:, i] = j
-            want |= {SMALL.decode(row) for row in np.unique(SMALL.canonical(changed), axis=0)}
+            changed = changed[SMALL.valid(changed)]
+            want |= set(SMALL.specs(np.unique(SMALL.canonical(changed), axis=0)))
     assert reached == want - {parent}
 
 
@@ -137,8 +200,8 @@ def test_what_cannot_be_satisfied_is_refused_at_once_with_the_nearest_value():
         TINY.sample(1, "macs <= 1k", seed=0)
     with pytest.raises(MetanetError, match=f"the nearest attainable value is {high:,} "):
         TINY.sample(1, "macs >= 1G", seed=0)
-    with pytest.raises(MetanetError, match=r"of 4,0.* drawn architectures .* satisfy .*: widen the constraints"):
-        TINY.sample(1, "macs >= 300M, params <= 30k", seed=0)
+    with pytest.raises(MetanetError, match=r"satisfies macs >= 200_000_000, params <= 30_000.*: widen a rule"):
+        TINY.sample(1, "macs >= 200M, params <= 30k", seed=0)
     with pytest.raises(MetanetError, match="must be 0 or more, got -1"):
         TINY.sample(-1, seed=0)
 
@@ -199,7 +262,8 @@ def test_names_and_frozen_genes():
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ({"width": (12,)}, "stage 0 may attend, .* got width=12 and head_dim=8"),
+        ({"width": (12,), "op": ("self_attention",)}, r"no stage 0 of space bad can be built: .* got widths \(12,\) "),
+        ({"down": ("pool",)}, "unknown downsampling module 'pool'"),
         ({"depth": ()}, r"the choices of stage0\.depth must be distinct and at least one, got \(\)"),
         ({"kernel": (3, 3)}, r"the choices of stage0\.kernel must be distinct"),
         ({"op": ("conv",)}, "unknown op 'conv'"),
@@ -208,7 +272,7 @@ def test_names_and_frozen_genes():
 def test_spaces_with_an_unbuildable_architecture_are_refused(stage, said):
     choices = {"depth": (1,), "width": (8,), "expansion": (1,), **stage}
     with pytest.raises(MetanetError, match=said):
-        Space("bad", (StageChoices(**choices),), (8,), (8,), (16,), head_dim=8)
+        Space("bad", (StageChoices(**choices, head_dim=(8,)),), (8,), (8,), (16,))
 
 
 def test_optuna_suggests_architectures_of_the_space():
@@ -218,3 +282,21 @@ def test_optuna_suggests_architectures_of_the_space():
     spec = SMALL.suggest(trial)
     assert SMALL.contains(spec) and spec == SMALL.decode([len(g.choices) - 1 for g in SMALL.genes])
     assert set(SMALL.distributions()) == {g.name for g in SMALL.genes if len(g.choices) > 1}
+
+
+def test_the_released_networks_are_points_of_the_paper_scale_space():
+    space = load_space("metanet")
+    for name in ("MN-B4", "MN-B15"):
+        spec = metanet.create(name, device="meta").spec
+        assert space.specs(space.encode(spec)[None]) == [spec] and space.contains(spec)
+
+
+@pytest.mark.parametrize("rules", ["", "macs in [3.13G, 3.2G]", "macs in [3.13G, 3.2G], params in [30.1M, 30.8M]"])
+def test_tables_and_draws_at_paper_scale_are_exact(rules):
+    space = load_space("metanet")
+    rows = space.sampler(rules).draw(60, np.random.default_rng(0))
+    costs = space.table(rows, METRICS)
+    for i, spec in enumerate(space.specs(rows)):
+        assert {metric: int(values[i]) for metric, values in costs.items()} == space.price(spec)
+        assert space.feasible(spec, rules) and spec == ArchSpec.from_dict(spec.to_dict())
+    assert len({spec.id for spec in space.specs(rows)}) == 60

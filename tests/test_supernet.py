@@ -14,19 +14,18 @@ from metanet.data import ArrayImages, Labelled
 from metanet.search_spaces import SandwichConfig, Space, StageChoices, Supernet, load_space, train_supernet
 from metanet.search_spaces.sandwich import sandwich
 from metanet.search_spaces.supernet import shared_name
-from metanet.spec import OPS
+from metanet.spec import DOWNS, OPS
 
 TINY = load_space("metanet-tiny").freeze(resolution=28)
 SMALL = Space(
     name="small",
     stages=(
-        StageChoices(depth=(1, 2), width=(8, 16), expansion=(1, 2)),
-        StageChoices(depth=(1, 2), width=(16, 24), expansion=(1, 2), stride=2),
+        StageChoices(depth=(1, 2), width=(8, 16), expansion=(1, 2), head_dim=(4, 8)),
+        StageChoices((1, 2), (16, 24), (1, 2), head_dim=(8,), down=(None, *DOWNS), stride=2, window=3, grid=3),
     ),
     stem_width=(8, 16),
     head_width=(16, 24),
     resolution=(12, 16),
-    head_dim=8,
 )
 
 
@@ -79,7 +78,8 @@ def test_gradients_reach_exactly_the_slices_used(seed):
         key = name
         if part == "stages":
             i, j, rest = inner.split(".", 2)
-            key = shared_name(int(i), int(j), spec.stages[int(i)].op, rest)
+            stage = spec.stages[int(i)]
+            key = shared_name(int(i), j, stage.down if j == "down" else stage.op, rest)
         grad = touched[key.replace(".", "/")]
         assert torch.allclose(grad.abs().sum(), p.grad.abs().sum(), rtol=1e-4, atol=1e-6), name
         assert int((grad != 0).sum()) <= p.numel()
@@ -90,6 +90,7 @@ def test_how_shared_weights_are_cut():
     row = [len(g.choices) - 1 for g in SMALL.genes]
     row[SMALL.column["stage1.op"]] = OPS.index("self_attention")
     row[SMALL.column["stage0.op"]] = OPS.index("fused_mbconv")
+    row[SMALL.column["stage1.down"]] = 0
     large = SMALL.decode(row)
     for gene, choice in (("stage0.width", 0), ("stage0.kernel", 0), ("stage1.expansion", 0)):
         row[SMALL.column[gene]] = choice

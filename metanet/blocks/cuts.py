@@ -23,6 +23,12 @@ def thirds(shared: Tensor, shape: Size) -> Tensor:
     return leading(parts, Size((3, shape[0] // 3, *shape[1:]))).flatten(0, 1)
 
 
+def halves(shared: Tensor, shape: Size) -> Tensor:
+    """For fused key and value weights: the first channels of each of the two."""
+    parts = shared.view(2, shared.shape[0] // 2, *shared.shape[1:])
+    return leading(parts, Size((2, shape[0] // 2, *shape[1:]))).flatten(0, 1)
+
+
 def centred(shared: Tensor, shape: Size) -> Tensor:
     """For tables over distances (heads, rows, columns): the first heads, and the middle of each table. A view."""
     spare = [(a - b) // 2 for a, b in zip(shared.shape[1:], shape[1:], strict=True)]

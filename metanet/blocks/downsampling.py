@@ -5,10 +5,14 @@ description only ("a 1-D convolution for the query instead of a 2-D one"); what 
 All three add the pooled shortcut; it pools only where the stride is 2, as released.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metanet.blocks.cuts import Cut, halves
 from metanet.blocks.layers import Conv1d, Linear, PooledShortcut, conv
 from metanet.blocks.tally import Tally
 from metanet.spec import StageSpec
@@ -16,6 +20,8 @@ from metanet.spec import StageSpec
 
 class LocalDown(nn.Module):
     """L: depthwise 3x3 convolution (stride, bias) -> BatchNorm -> 1x1 convolution, plus the pooled shortcut."""
+
+    CUTS: ClassVar[Mapping[str, Cut]] = {}
 
     def __init__(self, w_in: int, stage: StageSpec) -> None:
         super().__init__()
@@ -94,6 +100,8 @@ class AttendingDown(nn.Module):
     q = LN(1x1(BN(query(x)))) at the output's size and width; k, v = linear(LN(x)) at the input's size. LG and G differ
     in their queries alone.
     """
+
+    CUTS: ClassVar[Mapping[str, Cut]] = {"kv.weight": halves, "kv.bias": halves}
 
     def __init__(self, w_in: int, stage: StageSpec) -> None:
         super().__init__()

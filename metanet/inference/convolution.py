@@ -1,0 +1,49 @@
+"""The convolution blocks, fused."""
+
+from torch import Tensor, nn
+
+from metanet.blocks import FusedMBConv, MBConv
+from metanet.blocks.layers import PooledShortcut
+from metanet.inference.fold import affine, after, before, weights
+from metanet.inference.layers import Conv, Gate, Pooled, Shift
+
+
+class Convolutional(nn.Module):
+    """A chain of steps whose last one, `project`, adds the shortcut."""
+
+    def __init__(self, steps: list[nn.Module], project: Conv, shortcut: PooledShortcut | None) -> None:
+        super().__init__()
+        self.steps, self.project = nn.Sequential(*steps), project
+        self.shortcut = None if shortcut is None else Pooled(shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return self.project(self.steps(x), shortcut)  # type: ignore[no-any-return]
+
+
+def mbconv(block: MBConv) -> Convolutional:
+    """Every BatchNorm goes into a convolution: the leading one stands before a 1x1 convolution without padding."""
+    steps: list[nn.Module] = []
+    if block.expands:
+        expand = before(affine(block.norm_in), weights(block.expand))
+        steps.append(Conv(after(expand, affine(block.norm_expand)), gelu=True))
+    depthwise = after(weights(block.depthwise), affine(block.norm_depthwise))
+    stride, groups = block.depthwise.stride[0], block.depthwise.groups
+    steps.append(Conv(depthwise, stride=stride, groups=groups, gelu=True))
+    if block.se is not None:
+        steps.append(Gate(block.se))
+    project = after(weights(block.project), affine(block.norm_project))
+    return Convolutional(steps, Conv(project), block.shortcut)
+
+
+def fused_mbconv(block: FusedMBConv) -> Convolutional:
+    """The leading BatchNorm stands before a padded convolution: it stays, as one step on the narrow map."""
+    steps: list[nn.Module] = []
+    if block.expands:
+        expand = after(weights(block.expand), affine(block.norm_expand))
+        steps = [Shift(affine(block.norm_in)), Conv(expand, stride=block.expand.stride[0], gelu=True)]
+    if block.se is not None:
+        steps.append(Gate(block.se, inplace=block.expands))
+    last = block.project if block.expands else block.single
+    return Convolutional(steps, Conv(after(weights(last), affine(block.norm_project))), block.shortcut)

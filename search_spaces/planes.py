@@ -1,0 +1,223 @@
+"""Chains under two budgets at once: the bounds of `chains`, over bins of two costs.
+
+bound[i][state, r, s] and ahead (the largest of the four neighbouring bins) are as there. Options between two states
+that fall into one bin of both costs are one cell. A draw picks a cell for a block of bins under the largest number of
+ways ahead from the block, and accepts it with the share of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.fft import irfft2, next_fast_len, rfft2  # type: ignore[import-untyped]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+BLOCK = 8  # bins a side of a block
+NOISE = 1e-13
+
+
+@dataclass(frozen=True)
+class PlaneLayer:
+    """The options between the states before and behind: two costs and the weight of each, (before, behind, options)."""
+
+    costs: tuple[Indices, Indices]
+    weight: Floats
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of a layer, those of each state before one after the other."""
+
+    start: Indices  # (before + 1,) the first cell of each state
+    behind: Indices  # (cells,) state behind
+    a: Indices  # (cells,) bin of the first cost
+    b: Indices  # (cells,) bin of the second cost
+    mass: Floats  # (cells,) weight of its options
+    first: Indices  # (cells + 1,) where its options start in `order`
+    order: Indices  # (kept options,) places in the layer
+
+
+class Plane:
+    """Paths from one state through `layers` whose two costs lie in [low, high] each; both highs are finite.
+
+    bins   a side of the plane
+    """
+
+    def __init__(
+        self, layers: Sequence[PlaneLayer], low: tuple[float, float], high: tuple[int, int], bins: int
+    ) -> None:
+        self.layers, self.low, self.high = layers, low, high
+        self.unit = tuple(-(-(h + 1) // bins) for h in high)
+        self.bins = tuple(h // u + 1 for h, u in zip(high, self.unit, strict=True))
+        self.cells = [self._celled(layer) for layer in layers]
+        bound = np.zeros((layers[-1].weight.shape[1], *self.bins))
+        spare = [int(h - max(least, 0)) // u + 1 for h, least, u in zip(high, low, self.unit, strict=True)]
+        bound[:, : spare[0], : spare[1]] = 1.0
+        self.bound = [bound]  # for each layer and behind the last: (states, bins, bins)
+        self.ahead: list[Floats] = []  # behind each layer, flat over (states, bins, bins) with BLOCK zeros around
+        self.tops: list[Floats] = []  # the same, the largest over the block of bins up to each
+        for layer, cells in zip(reversed(layers), reversed(self.cells), strict=True):
+            ahead = bound
+            for axis, (cost, unit) in enumerate(zip(layer.costs, self.unit, strict=True), start=1):
+                if (cost % unit).any():  # costs that are whole bins lose no fraction
+                    ahead = np.maximum(ahead, _shifted(ahead, axis))
+            padded = np.pad(ahead, ((0, 0), (2 * BLOCK - 1, BLOCK), (2 * BLOCK - 1, BLOCK)))
+            tops = sliding_window_view(padded, BLOCK, axis=1).max(3)
+            self.tops.insert(0, sliding_window_view(tops, BLOCK, axis=2).max(3).reshape(-1))
+            self.ahead.insert(0, padded[:, BLOCK - 1 :, BLOCK - 1 :].reshape(-1))
+            bound = self._step(cells, ahead)
+            self.bound.insert(0, bound)
+        self.rows = [_Rows() for _ in layers]
+        self.tries = 0
+
+    @property
+    def weight(self) -> float:
+        """Upper bound on the weight of all paths."""
+        return float(self.bound[0][0, -1, -1])
+
+    def _celled(self, layer: PlaneLayer) -> _Cells:
+        before, behind, count = layer.weight.shape
+        a, b = (cost // unit for cost, unit in zip(layer.costs, self.unit, strict=True))
+        kept = np.flatnonzero((layer.weight > 0) & (a < self.bins[0]) & (b < self.bins[1]))
+        pair = kept // count
+        levels, level = np.unique(layer.weight.reshape(-1)[kept], return_inverse=True)
+        code = (pair * self.bins[0] + a.reshape(-1)[kept]) * self.bins[1] + b.reshape(-1)[kept]
+        code = code * len(levels) + level  # options of one cell have one weight
+        order = np.argsort(code, kind="stable")
+        codes, first = np.unique(code[order], return_index=True)
+        codes = codes // max(1, len(levels))
+        weight = layer.weight.reshape(-1)[kept[order]]
+        mass = np.add.reduceat(weight, first) if len(first) else np.zeros(0)
+        pairs, rest = np.divmod(codes, self.bins[0] * self.bins[1])
+        start = np.searchsorted(pairs // behind, np.arange(before + 1))
+        ends = np.append(first, len(kept))
+        return _Cells(start, pairs % behind, rest // self.bins[1], rest % self.bins[1], mass, ends, kept[order])
+
+    def _step(self, cells: _Cells, ahead: Floats) -> Floats:
+        """(before, bins, bins) weight of the ways on: a convolution of cells with what lies ahead, by FFT.
+
+        Its rounding errors are 1e-16 of the largest entry; what is below NOISE of it counts as no way at all.
+        """
+        states, behind = len(cells.start) - 1, len(ahead)
+        shape = [next_fast_len(2 * bins - 1, real=True) for bins in self.bins]
+        onward = rfft2(ahead, shape)
+        bound = np.empty((states, *self.bins))
+        for p in range(states):
+            part = slice(cells.start[p], cells.start[p + 1])
+            mass = np.zeros((behind, *self.bins))
+            np.add.at(mass, (cells.behind[part], cells.a[part], cells.b[part]), cells.mass[part])
+            total = np.zeros_like(onward[0])
+            for j in np.unique(cells.behind[part]).tolist():
+                total += rfft2(mass[j], shape) * onward[j]
+            bound[p] = irfft2(total, shape)[: self.bins[0], : self.bins[1]]
+        bound[bound < NOISE * bound.max()] = 0.0
+        return bound
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[list[Indices], list[Indices]]:
+        """The paths that are left of `n` tries: the state behind each layer, and the option in each."""
+        state = np.zeros(n, dtype=np.int64)
+        left = [np.full(n, high) for high in self.high]
+        found: list[Indices] = []
+        for i, layer in enumerate(self.layers):
+            place, behind, ahead = self._pick(
+                i, state, [rest // u for rest, u in zip(left, self.unit, strict=True)], rng
+            )
+            left = [rest - cost.reshape(-1).take(place) for rest, cost in zip(left, layer.costs, strict=True)]
+            bins = [np.maximum(rest, 0) // u for rest, u in zip(left, self.unit, strict=True)]
+            reached = (behind * self.bins[0] + bins[0]) * self.bins[1] + bins[1]
+            kept = self.bound[i + 1].reshape(-1).take(reached) > rng.random(len(place)) * ahead
+            for rest, high, low in zip(left, self.high, self.low, strict=True):
+                kept &= rest >= 0
+                if i + 1 == len(self.layers):
+                    kept &= rest <= high - low
+            found = [part[kept] for part in (*found, behind, place % layer.weight.shape[2])]
+            state, left = behind[kept], [rest[kept] for rest in left]
+        return found[0::2], found[1::2]
+
+    def _pick(
+        self, i: int, state: Indices, rest: list[Indices], rng: np.random.Generator
+    ) -> tuple[Indices, Indices, Floats]:
+        """The option's place in the layer, the state behind it and the ways ahead, in proportion to these ways."""
+        cells, ahead, tops = self.cells[i], self.ahead[i], self.tops[i]
+        wide = self.bins[1] + 2 * BLOCK
+        plane = (self.bins[0] + 2 * BLOCK) * wide
+        offset = cells.behind * plane - cells.a * wide - cells.b  # (cells,) from a bin to the one ahead
+        here = (BLOCK + rest[0]) * wide + BLOCK + rest[1]
+        corner = (BLOCK + (rest[0] | (BLOCK - 1))) * wide + BLOCK + (rest[1] | (BLOCK - 1))
+        self._make_rows(i, np.unique(state * plane + corner), offset)
+        sums = self.rows[i].sums
+        begin = self.rows[i].begin(state * plane + corner)
+        length = cells.start[state + 1] - cells.start[state]
+        whole = sums.take(begin + length - 1)
+        cell, ways = np.empty(len(state), dtype=np.int64), np.empty(len(state))
+        missing = np.arange(len(state))
+        while len(missing):
+            goal = rng.random(len(missing)) * whole[missing]
+            tried = cells.start[state[missing]] + _search(sums, begin[missing], length[missing], goal)
+            step = offset.take(tried)
+            got = ahead.take(here[missing] + step)
+            ok = rng.random(len(missing)) * tops.take(corner[missing] + step) < got
+            done = missing[ok]
+            cell[done], ways[done] = tried[ok], got[ok]
+            missing = missing[~ok]
+            self.tries += len(ok)
+        first = cells.first.take(cell)
+        place = first + (rng.random(len(cell)) * (cells.first.take(cell + 1) - first)).astype(np.int64)
+        return cells.order.take(place), cells.behind.take(cell), ways
+
+    def _make_rows(self, i: int, keys: Indices, offset: Indices) -> None:
+        """Running sums over the cells of a state, weighted by the most ways ahead from a block, for new blocks."""
+        cells, rows = self.cells[i], self.rows[i]
+        wide = self.bins[1] + 2 * BLOCK
+        plane = (self.bins[0] + 2 * BLOCK) * wide
+        new = []
+        for key in keys[~np.isin(keys, rows.keys)].tolist():
+            state, corner = divmod(key, plane)
+            part = slice(cells.start[state], cells.start[state + 1])
+            fits = (cells.a[part] < corner // wide - BLOCK + 1) & (cells.b[part] < corner % wide - BLOCK + 1)
+            top = self.tops[i].take(np.where(fits, corner + offset[part], 0))
+            new.append((key, np.cumsum(np.where(fits, top, 0.0) * cells.mass[part])))
+        if new:
+            rows.add(new)
+
+
+class _Rows:
+    """Rows of running sums by key, of different lengths, one behind the other."""
+
+    def __init__(self) -> None:
+        self.keys, self.starts, self.sums = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+
+    def begin(self, keys: Indices) -> Indices:
+        """Where each key's row starts."""
+        return self.starts[np.searchsorted(self.keys, keys)]
+
+    def add(self, new: list[tuple[int, Floats]]) -> None:
+        """Appends rows."""
+        starts = len(self.sums) + np.cumsum([0, *(len(row) for _, row in new[:-1])])
+        keys = np.append(self.keys, [key for key, _ in new])
+        order = np.argsort(keys)
+        self.keys, self.starts = keys[order], np.append(self.starts, starts)[order]
+        self.sums = np.concatenate([self.sums, *(row for _, row in new)])
+
+
+def _shifted(values: Floats, axis: int) -> Floats:
+    """Values moved up by one bin along an axis."""
+    moved = np.roll(values, 1, axis)
+    moved[(slice(None),) * axis + (0,)] = 0.0
+    return moved
+
+
+def _search(sums: Floats, begin: Indices, length: Indices, goal: Floats) -> Indices:
+    """For each row of running sums the first place whose sum exceeds the goal."""
+    low, last = np.zeros(len(begin), dtype=np.int64), length - 1
+    step = 1 << max(0, int(last.max(initial=0)).bit_length() - 1)
+    while step:
+        probe = low + step
+        ahead = (probe <= last) & (sums.take(begin + np.minimum(probe, last) - 1) <= goal)
+        low += step * ahead
+        step >>= 1
+    return low
