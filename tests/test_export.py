@@ -291,3 +291,12 @@ def test_members_of_the_zoo_export_at_any_size(name, tmp_path):
     net = lively(metanet.create(name, device="meta").spec, classes=10)
     done = export(net, tmp_path / "net.onnx", resolution=64)
     assert agrees(net, done.path, (1, 64, 64), (3, 97, 65))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_four_gigabytes_of_weights_stand_beside_the_file(tmp_path):
+    net = MetaNet(metanet.create("MN-B15", device="meta").spec, init=Init(0.5, False), seed=0).eval()
+    done = export(net, tmp_path / "net.onnx", resolution=64)
+    assert done.difference < TRUST and done.input == ("batch", 3, "height", "width")
+    assert (tmp_path / "net.onnx").stat().st_size < 2**25 and (tmp_path / "net.onnx.data").stat().st_size > 4e9
