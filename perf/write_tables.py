@@ -83,12 +83,30 @@ def times() -> str:
     return markdown(rows, _note(about, "make demo && python perf/measure_demo.py"))
 
 
+def forward() -> str:
+    """How fast networks run, fused and not."""
+    about = _stored("forward")
+    rows = [
+        {
+            "network": row["network"],
+            "batch": row["batch"],
+            "way": row["way"],
+            "images a second": f"{row['images']:.1f}",
+            "times the first (quartiles)": f"{row['ratio'][1]:.2f} ({row['ratio'][0]:.2f} to {row['ratio'][2]:.2f})",
+            "share of the matmul rate": f"{row['matmul']:.0%}",
+        }
+        for row in about["rows"]
+    ]
+    return markdown(rows, _note(about, "python perf/measure_forward.py") + "; 224 px, in turns in one process")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "members": members,
     "basics": basics,
     "demo": demo,
     "times": times,
+    "forward": forward,
 }
 
 

@@ -2,7 +2,14 @@
 
 import argparse
 
-SHORT = {"mbconv": "MB", "fused_mbconv": "FusedMB", "self_attention": "SA", "channel_attention": "XCA"}
+SHORT = {
+    "mbconv": "MB",
+    "fused_mbconv": "FusedMB",
+    "self_attention": "SA",
+    "channel_attention": "XCA",
+    "window_attention": "WA",
+    "token_mlp": "TM",
+}
 HELP = "a search space, or networks drawn from it"
 EXAMPLE = "metanet space metanet-tiny --where 'macs in [1M, 5M], params <= 400k' --sample 5"
 
