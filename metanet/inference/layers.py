@@ -25,7 +25,8 @@ def onednn(x: Tensor) -> bool:
 class Conv(nn.Module):
     """A convolution with what follows it: GELU, or the addition of a map.
 
-    A linear layer is a 1x1 convolution: oneDNN runs it faster than a matrix product, and needs no other layout.
+    A linear layer is a 1x1 convolution: oneDNN runs it faster than a matrix product, and needs no other layout. At the
+    first call oneDNN lays the weights out in a second copy; it is made again after they were moved or cast.
     """
 
     def __init__(self, layer: Weights, *, stride: int = 1, groups: int = 1, gelu: bool = False) -> None:
@@ -35,6 +36,7 @@ class Conv(nn.Module):
         self.bias = nn.Parameter(layer.bias.float(), requires_grad=False)
         self.stride, self.groups, self.gelu = stride, groups, gelu
         self.padding = weight.shape[-1] // 2
+        self._packed: Tensor | None = None
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride)); `plus` is added at the end."""
@@ -47,13 +49,23 @@ class Conv(nn.Module):
 
     def _onednn(self, x: Tensor, plus: Tensor | None) -> Tensor:
         sizes: Any = [self.padding] * 2, [self.stride] * 2, [1, 1], self.groups
+        if self._packed is None:
+            pack = torch.ops.mkldnn._reorder_convolution_weight
+            self._packed = pack(self.weight, *sizes, list(x.shape))
         if plus is not None:
             call = torch.ops.mkldnn._convolution_pointwise.binary
-            found = call(x, plus, self.weight, self.bias, *sizes, "add", 1.0, None, [], None)
+            found = call(x, plus, self._packed, self.bias, *sizes, "add", 1.0, None, [], None)
         else:
             after: Any = ("gelu", [], "none") if self.gelu else ("none", [], "")
-            found = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *sizes, *after)
+            found = torch.ops.mkldnn._convolution_pointwise(x, self._packed, self.bias, *sizes, *after)
         return found  # type: ignore[no-any-return]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Conv":
+        self._packed = None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}
 
     def extra_repr(self) -> str:
         """The sizes, in the order of nn.Conv2d's."""
