@@ -2,8 +2,7 @@
 
 Nothing is merged, nothing is done in place, maps are NCHW, every attention block turns its map into tokens and back,
 attention is softmax(q k^T) v with the weights in memory. Written from that description (block structure, order of
-steps, names of the checkpoint's keys); it is the baseline of perf/measure_forward.py and loads the same state as our
-network.
+steps, names of the checkpoint's keys); it is the baseline of perf/forward.py and loads the same state as our network.
 """
 
 from collections.abc import Callable
@@ -37,11 +36,14 @@ def gates(width: int, stage: StageSpec) -> list[nn.Module]:
     return [Gate(width) if stage.se else nn.Identity()]
 
 
-def shortcut(w_in: int, w_out: int, stride: int) -> nn.Module | None:
-    """Max-pooling and a 1x1 convolution where width or stride changes."""
-    if stride == 1 and w_in == w_out:
-        return None
+def shortcut(w_in: int, w_out: int, stride: int) -> nn.Module:
+    """Max-pooling and a 1x1 convolution."""
     return nn.Sequential(nn.MaxPool2d(3, stride, 1), nn.Conv2d(w_in, w_out, 1))
+
+
+def block_shortcut(w_in: int, w_out: int, stride: int) -> nn.Module | None:
+    """The shortcut of a block that changes width or stride."""
+    return None if stride == 1 and w_in == w_out else shortcut(w_in, w_out, stride)
 
 
 class ConvBlock(nn.Module):
@@ -63,7 +65,7 @@ class ConvBlock(nn.Module):
             depthwise = nn.Conv2d(hidden, hidden, groups=hidden, bias=False, **side)
             b2 = [depthwise, nn.BatchNorm2d(hidden), nn.GELU(), *b2]
         self.b2 = nn.Sequential(*b2)
-        self.residual = shortcut(w_in, w_out, stride)
+        self.residual = block_shortcut(w_in, w_out, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, w_in, h, w) -> (b, w_out, h', w')."""
@@ -106,7 +108,7 @@ class AttentionBlock(nn.Module):
         self.norm1 = nn.LayerNorm(w_in, eps=1e-6)
         self.attn = Attention(w_in, w_out, stage.head_dim or w_in, stage.op == "channel_attention")
         self.gamma_1 = nn.Parameter(torch.ones(w_out))
-        self.residual = shortcut(w_in, w_out, stride)
+        self.residual = block_shortcut(w_in, w_out, stride)
         if self.residual is None:
             self.norm2 = nn.LayerNorm(w_out, eps=1e-6)
             self.mlp = nn.ModuleDict({"fc1": nn.Linear(w_out, hidden), "fc2": nn.Linear(hidden, w_out)})
@@ -132,6 +134,64 @@ class AttentionBlock(nn.Module):
         return residual + y.transpose(1, 2).reshape(residual.shape)
 
 
+class LocalDown(nn.Module):
+    """UniNet's local downsampling module."""
+
+    def __init__(self, w_in: int, stage: StageSpec) -> None:
+        super().__init__()
+        depthwise = nn.Conv2d(w_in, w_in, 3, stage.stride, 1, groups=w_in)
+        self.downsample = nn.Sequential(depthwise, nn.BatchNorm2d(w_in), nn.Conv2d(w_in, stage.width, 1))
+        self.residual = down_shortcut(w_in, stage)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, w_in, h, w) -> (b, width, h', w')."""
+        return self.downsample(x) + self.residual(x)  # type: ignore[no-any-return]
+
+
+class AttendingDown(nn.Module):
+    """UniNet's local-global downsampling module."""
+
+    def __init__(self, w_in: int, stage: StageSpec) -> None:
+        super().__init__()
+        width = stage.width
+        self.head_dim = stage.head_dim or width
+        depthwise = nn.Conv2d(w_in, w_in, 3, stage.stride, 1, groups=w_in)
+        self.q = nn.Sequential(depthwise, nn.BatchNorm2d(w_in), nn.Conv2d(w_in, width, 1))
+        self.q_norm, self.kv_norm = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(w_in, eps=1e-6)
+        self.kv, self.proj = nn.Linear(w_in, 2 * width), nn.Linear(width, width)
+        self.residual = down_shortcut(w_in, stage)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, w_in, h, w) -> (b, width, h', w')."""
+        residual, query = self.residual(x), self.q(x)
+        q = self.q_norm(query.flatten(2).transpose(1, 2))
+        kv = self.kv(self.kv_norm(x.flatten(2).transpose(1, 2)))
+        b, n, c = q.shape
+        q = q.reshape(b, n, -1, self.head_dim).transpose(1, 2)
+        k, v = kv.reshape(b, kv.shape[1], 2, -1, self.head_dim).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1)) * self.head_dim**-0.5
+        y = self.proj((weights.softmax(dim=-1) @ v).transpose(1, 2).reshape(b, n, c))
+        return residual + y.transpose(1, 2).reshape(query.shape)  # type: ignore[no-any-return]
+
+
+def down_shortcut(w_in: int, stage: StageSpec) -> nn.Module:
+    """Pooled only where the stride is 2."""
+    return (
+        shortcut(w_in, stage.width, stage.stride)
+        if stage.stride != 1
+        else nn.Sequential(nn.Conv2d(w_in, stage.width, 1))
+    )
+
+
+DOWNS: dict[str, Callable[[int, StageSpec], nn.Module]] = {"local": LocalDown, "local_global": AttendingDown}
+BLOCKS: dict[str, Callable[[int, StageSpec, int], nn.Module]] = {
+    "mbconv": ConvBlock,
+    "fused_mbconv": ConvBlock,
+    "self_attention": AttentionBlock,
+    "channel_attention": AttentionBlock,
+}
+
+
 class Literal(nn.Module):
     """stem, blocks, head as in the released checkpoints; (b, 3, h, w) -> (b, classes) or the pooled vector."""
 
@@ -142,10 +202,13 @@ class Literal(nn.Module):
         )
         self.blocks, width = nn.Sequential(), spec.stem_width
         for stage in spec.stages:
-            block: Callable[[int, StageSpec, int], nn.Module] = AttentionBlock if stage.mixes_tokens else ConvBlock
-            for i in range(stage.depth):
-                self.blocks.append(block(width, stage, stage.stride if i == 0 else 1))
-                width = stage.width
+            w_in, stride = stage.first(width)
+            if stage.down:
+                self.blocks.append(DOWNS[stage.down](width, stage))
+            for _ in range(stage.depth):
+                self.blocks.append(BLOCKS[stage.op](w_in, stage, stride))
+                w_in, stride = stage.width, 1
+            width = stage.width
         self.head = nn.Sequential(
             nn.Conv2d(width, spec.head_width, 1, bias=False), nn.BatchNorm2d(spec.head_width), nn.GELU()
         )
@@ -159,8 +222,8 @@ class Literal(nn.Module):
 
 def literal(net: MetaNet) -> Literal:
     """The same function with the same weights, as released."""
-    twin = Literal(net.spec, net.num_classes).train(net.training)
-    state = {name if name.startswith("classifier.") else released_name(name, net.spec): value
-             for name, value in net.state_dict().items()}  # fmt: skip
-    twin.load_state_dict(state, strict=True)
+    twin = Literal(net.spec, net.num_classes).to(net.stem.conv.weight.dtype).train(net.training)
+    own = net.state_dict().items()
+    keys = {name: name if name.startswith("classifier.") else released_name(name, net.spec) for name, _ in own}
+    twin.load_state_dict({keys[name]: value for name, value in own}, strict=True)
     return twin

@@ -45,9 +45,9 @@ def gemm_rate(dtype: torch.dtype) -> float:
 def variants(name: str) -> dict[str, Callable[[Tensor], Tensor]]:
     """The ways to run one network; all but bfloat16 agree to 1e-3 of the spread between images."""
     net = metanet.create(name, num_classes=0, seed=SEED, init=Init(layer_scale=0.1, zero_gamma=False)).eval()
-    half = metanet.fuse(net, torch.bfloat16)
+    half = metanet.fuse(net, dtype=torch.bfloat16)
     return {
-        "literal": literal(net) if name.startswith("MN-") else net,
+        "literal": literal(net),
         "eager": net,
         "fused": metanet.fuse(net),
         "fused, bfloat16": lambda x: half(x.bfloat16()),
@@ -71,7 +71,7 @@ def measure(name: str, batch: int) -> list[dict[str, object]]:
         {
             "network": name,
             "batch": batch,
-            "way": way if way != "literal" or name.startswith("MN-") else "eager (first in turn)",
+            "way": way,
             "images": float(batch / np.median(times)),
             "ratio": [float(q) for q in np.quantile(base / np.array(times), (0.25, 0.5, 0.75))],
             "matmul": float(macs / np.median(times) / rates[way]),

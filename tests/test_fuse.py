@@ -88,7 +88,7 @@ def test_bfloat16_and_the_compiler_take_fused_networks():
     x = torch.randn(4, 3, 64, 48)
     with torch.no_grad():
         want = net(x)
-        half = metanet.fuse(net, torch.bfloat16)(x.bfloat16()).float()
+        half = metanet.fuse(net, dtype=torch.bfloat16)(x.bfloat16()).float()
         assert (half - want).abs().max() < 0.1 * want.abs().max()
         compiled = torch.compile(metanet.fuse(net), fullgraph=True, backend="aot_eager")
         assert torch.allclose(compiled(x), want, atol=1e-3)
@@ -100,11 +100,25 @@ def test_bfloat16_and_the_compiler_take_fused_networks():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: torch.nn.Linear(1, 1), "fuse takes a MetaNet, got Linear"),
-        (lambda: MetaNet(every_op()).train(), "in eval mode, .*: call net.eval"),
-        (lambda: MetaNet(every_op(), device="meta").eval(), "is on the meta device"),
+        (lambda: torch.nn.Linear(1, 1), "only a MetaNet can be fused, got Linear"),
+        (lambda: MetaNet(every_op()).train(), "in training mode cannot be fused, .*: call eval"),
+        (lambda: MetaNet(every_op(), device="meta").eval(), "on the meta device has no weights to fuse"),
     ],
 )
 def test_what_cannot_be_fused_is_told_so(make, said):
     with pytest.raises(MetanetError, match=said):
         metanet.fuse(make())
+
+
+def test_a_fused_network_is_a_backbone_that_cannot_be_trained():
+    net = settled(every_op(), num_classes=3)
+    fused, x = metanet.fuse(net), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        ours, theirs = (one.forward_intermediates(x, 2, intermediates_only=True) for one in (fused, net))
+        assert all(torch.allclose(a, b, atol=1e-3) for a, b in zip(ours, theirs, strict=True))
+        assert fused.forward_head(fused.forward_features(x), pre_logits=True).shape == (2, net.head_hidden_size)
+        again = copy.deepcopy(fused)
+        assert torch.equal(again(x), fused(x))
+    with pytest.raises(MetanetError, match="a fused network cannot be trained: train the network"):
+        fused.train()
+    assert metanet.fuse(net.double())(x.double()).dtype == torch.float64

@@ -1,7 +1,6 @@
-"""Transformer blocks and downsampling modules, fused. Tokens stay maps: linear layers become 1x1 convolutions."""
+"""The Transformer block, fused. A mixer keeps its own forward; its linear layers are exchanged for fused ones."""
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,98 +8,78 @@ from torch.nn import functional as F
 
 from metanet.blocks import Transformer
 from metanet.blocks.channel_attention import ChannelAttention
-from metanet.blocks.downsampling import AttendingDown, LocalDown
 from metanet.blocks.self_attention import SelfAttention
-from metanet.inference.convolution import Convolutional
-from metanet.inference.fold import Affine, Weights, affine, after, before, scaled, weights
-from metanet.inference.layers import Conv, Normalise, Pooled
+from metanet.blocks.window_attention import WindowAttention
+from metanet.inference.fold import Weights, affine, before, scaled, weights
+from metanet.inference.layers import Conv, Linear, Normalise, Pooled, constant
 
-
-class Attend(nn.Module):
-    """qkv, attention over positions or over channels, projection; scales of LayerNorm and LayerScale inside."""
-
-    def __init__(self, mixer: SelfAttention | ChannelAttention, norm: Affine | None, scale: Tensor) -> None:
-        super().__init__()
-        qkv = weights(mixer.qkv)
-        self.head_dim = mixer.head_dim
-        self.qkv = Conv(before(norm, qkv) if norm else qkv)
-        self.proj = Conv(scaled(weights(mixer.proj), scale))
-        self.temperature = None
-        if isinstance(mixer, ChannelAttention):
-            self.temperature = nn.Parameter(mixer.temperature.detach().clone(), requires_grad=False)
-
-    def forward(self, x: Tensor, plus: Tensor) -> Tensor:
-        """(b, w_in, h, w), (b, w_out, h, w) -> (b, w_out, h, w)."""
-        qkv = self.qkv(x).permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, (3, -1, self.head_dim))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (b, heads, n, head_dim)
-        if self.temperature is None:
-            y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-        else:
-            gate = F.normalize(q, dim=-2).transpose(-2, -1) @ F.normalize(k, dim=-2) * self.temperature
-            y = (v @ gate.softmax(dim=-1).transpose(-2, -1)).transpose(1, 2)
-        tokens = y.reshape(x.shape[0], *x.shape[2:], x.shape[1])
-        return self.proj(tokens.permute(0, 3, 1, 2), plus)  # type: ignore[no-any-return]
+# Mixers that begin with `qkv`, which can take over the scale and shift of the LayerNorm before it. Window attention
+# pads its map in between, but what pads is masked as a key and dropped as a query.
+BEGIN_WITH_QKV = (SelfAttention, ChannelAttention, WindowAttention)
 
 
 class Mix(nn.Module):
-    """Any other mixer as it is, on a map, with its LayerScale."""
+    """plus + LayerScale * projection(mixer(norm(tokens))). Where a maximum stands between norm and mixer, scales stay
+    in the norm: they may be negative."""
 
-    def __init__(self, mixer: nn.Module, scale: Tensor) -> None:
+    def __init__(self, block: Transformer, *, pools: bool) -> None:
         super().__init__()
-        self.mixer = copy.deepcopy(mixer).requires_grad_(False)
-        self.scale = nn.Parameter(scale.detach().clone(), requires_grad=False)
+        norm, mixer, proj = block.norm_mixer, copy.deepcopy(block.mixer), block.mixer.proj
+        self.norm: nn.Module = copy.deepcopy(norm)
+        if isinstance(mixer, BEGIN_WITH_QKV):
+            folds = not pools
+            mixer.qkv = Linear(before(affine(norm), weights(mixer.qkv)) if folds else weights(mixer.qkv))  # type: ignore[assignment]
+            self.norm = Normalise(norm) if folds else self.norm
+        mixer.proj = nn.Identity()
+        self.mixer = mixer
+        self.proj = None if isinstance(proj, nn.Identity) else Linear(scaled(weights(proj), block.scale_mixer))
+        self.scale = constant(block.scale_mixer.detach().double()) if self.proj is None else None
+        self.stride = block.stride
 
-    def forward(self, x: Tensor, plus: Tensor) -> Tensor:
-        """(b, w_in, h, w), (b, w_out, h, w) -> (b, w_out, h, w)."""
-        y = torch.addcmul(plus.permute(0, 2, 3, 1), self.mixer(x.permute(0, 2, 3, 1)), self.scale)
-        return y.permute(0, 3, 1, 2)
+    def forward(self, tokens: Tensor, plus: Tensor) -> Tensor:
+        """(b, h, w, w_in), (b, h', w', w_out) -> (b, h', w', w_out)."""
+        x = self.norm(tokens)
+        if self.stride != 1:
+            x = F.max_pool2d(x.permute(0, 3, 1, 2), 3, self.stride, 1).permute(0, 2, 3, 1)
+        y = self.mixer(x)
+        if self.proj is None:
+            assert self.scale is not None
+            return torch.addcmul(plus, y, self.scale)
+        return self.proj(y, plus)  # type: ignore[no-any-return]
 
 
 class Whole(nn.Module):
-    """A block that keeps width and size."""
+    """A Transformer block that keeps width and size."""
 
     def __init__(self, block: Transformer) -> None:
         super().__init__()
-        self.position, plain = position(block), isinstance(block.mixer, (SelfAttention, ChannelAttention))
-        self.norm_mixer = Normalise(block.norm_mixer, learned=not plain)
-        self.mixer = mixer(block, affine(block.norm_mixer))
-        self.norm_mlp = Normalise(block.norm_mlp, learned=False)
-        self.expand = Conv(before(affine(block.norm_mlp), weights(block.mlp.expand)), gelu=True)
-        self.project = Conv(scaled(weights(block.mlp.project), block.scale_mlp))
+        self.position, self.mix = position(block), Mix(block, pools=False)
+        self.norm = Normalise(block.norm_mlp)
+        self.expand = Linear(before(affine(block.norm_mlp), weights(block.mlp.expand)), gelu=True)
+        self.project = Linear(scaled(weights(block.mlp.project), block.scale_mlp))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
-        x = self.position(x)
-        x = self.mixer(self.norm_mixer(x), x)
-        return self.project(self.expand(self.norm_mlp(x)), x)  # type: ignore[no-any-return]
+        tokens = self.position(x).permute(0, 2, 3, 1)  # (b, h, w, c)
+        tokens = self.mix(tokens, tokens)
+        tokens = self.project(self.expand(self.norm(tokens)), tokens)
+        return tokens.permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
 
 class Reduced(nn.Module):
-    """A block that changes width or stride. Its LayerNorm stays whole: a maximum follows; scales may be negative."""
+    """A Transformer block that changes width or stride: without an MLP."""
 
     def __init__(self, block: Transformer) -> None:
         super().__init__()
         assert block.shortcut is not None
-        self.stride, self.position = block.stride, position(block)
-        self.norm = Normalise(block.norm_mixer, learned=True)
-        self.mixer, self.shortcut = mixer(block, None), Pooled(block.shortcut)
+        self.position, self.mix = position(block), Mix(block, pools=block.stride != 1)
+        self.shortcut = Pooled(block.shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
         x = self.position(x)
-        tokens = self.norm(x)
-        if self.stride != 1:
-            tokens = F.max_pool2d(tokens, 3, self.stride, 1)
-        return self.mixer(tokens, self.shortcut(x))  # type: ignore[no-any-return]
-
-
-def mixer(block: Transformer, norm: Affine | None) -> Attend | Mix:
-    """The token mixer with its LayerScale; norm: the scale and shift of the LayerNorm in front, where they may be
-    taken over."""
-    own: Any = block.mixer
-    if isinstance(own, (SelfAttention, ChannelAttention)):
-        return Attend(own, norm, block.scale_mixer)
-    return Mix(own, block.scale_mixer)
+        y = self.mix(x.permute(0, 2, 3, 1), self.shortcut(x).permute(0, 2, 3, 1))
+        return y.permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
 
 def position(block: Transformer) -> Conv:
@@ -112,35 +91,5 @@ def position(block: Transformer) -> Conv:
 
 
 def transformer(block: Transformer) -> Whole | Reduced:
-    """LayerNorms' scales and LayerScales go into the linear layers beside them."""
+    """The LayerNorms' scales and shifts and the LayerScales go into the linear layers beside them."""
     return Whole(block) if block.shortcut is None else Reduced(block)
-
-
-def local_down(down: LocalDown) -> Convolutional:
-    """L: the BatchNorm goes into the depthwise convolution."""
-    depthwise = after(weights(down.depthwise), affine(down.norm_depthwise))
-    conv = Conv(depthwise, stride=down.depthwise.stride[0], groups=down.depthwise.groups)
-    return Convolutional([conv], Conv(weights(down.project)), down.shortcut)
-
-
-class FusedDown(nn.Module):
-    """LG and G: the BatchNorm goes into the queries' projection, the keys' LayerNorm into keys and values."""
-
-    def __init__(self, down: AttendingDown) -> None:
-        super().__init__()
-        self.head_dim, self.query = down.head_dim, copy.deepcopy(down.query).requires_grad_(False)
-        self.project_query = Conv(before(affine(down.norm_query_in), weights(down.project_query)))
-        self.norm_query = Normalise(down.norm_query, learned=True)
-        self.norm_key = Normalise(down.norm_key, learned=False)
-        self.kv = Conv(before(affine(down.norm_key), weights(down.kv)))
-        self.proj, self.shortcut = Conv(weights(down.proj)), Pooled(down.shortcut)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, w_in, h, w) -> (b, width, ceil(h / stride), ceil(w / stride))."""
-        kv = self.kv(self.norm_key(x)).permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, (2, -1, self.head_dim))
-        k, v = kv.permute(2, 0, 3, 1, 4)  # each (b, heads, n, head_dim)
-        q = self.norm_query(self.project_query(self.query(x)))
-        heads = q.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, (-1, self.head_dim)).transpose(1, 2)
-        y = F.scaled_dot_product_attention(heads, k, v).transpose(1, 2)
-        y = y.reshape(q.shape[0], *q.shape[2:], q.shape[1]).permute(0, 3, 1, 2)
-        return self.proj(y, self.shortcut(x))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Affine steps folded into the weights beside them. All arithmetic is in float64; the results are float64 too."""
+"""Affine steps folded into the weights beside them. All arithmetic is in float64; the results are float64, too."""
 
 from typing import NamedTuple
 
@@ -14,17 +14,16 @@ class Affine(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Of a convolution or a linear layer: (w_out, w_in / groups, k, k) or (w_out, w_in), and (w_out,)."""
+    """Of a convolution, (w_out, w_in / groups, …), or of a linear layer, (w_out, w_in); and the bias (w_out,)."""
 
     weight: Tensor
     bias: Tensor
 
 
-def weights(layer: nn.Conv2d | nn.Linear) -> Weights:
-    """A layer's weights; a missing bias is 0."""
-    weight = layer.weight.detach().double()
-    bias = weight.new_zeros(weight.shape[0]) if layer.bias is None else layer.bias.detach().double()
-    return Weights(weight, bias)
+def weights(layer: nn.Module) -> Weights:
+    """The weights of a convolution or a linear layer; a missing bias is 0."""
+    weight, bias = layer.get_parameter("weight").detach().double(), layer._parameters["bias"]
+    return Weights(weight, weight.new_zeros(weight.shape[0]) if bias is None else bias.detach().double())
 
 
 def affine(norm: nn.BatchNorm2d | nn.LayerNorm) -> Affine:
@@ -32,9 +31,9 @@ def affine(norm: nn.BatchNorm2d | nn.LayerNorm) -> Affine:
     scale, shift = norm.weight.detach().double(), norm.bias.detach().double()
     if isinstance(norm, nn.LayerNorm):
         return Affine(scale, shift)
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = scale / torch.sqrt(norm.running_var.double() + norm.eps)
-    return Affine(scale, shift - norm.running_mean.double() * scale)
+    mean, variance = norm.get_buffer("running_mean").double(), norm.get_buffer("running_var").double()
+    scale = scale / torch.sqrt(variance + norm.eps)
+    return Affine(scale, shift - mean * scale)
 
 
 def after(layer: Weights, step: Affine) -> Weights:
@@ -44,7 +43,7 @@ def after(layer: Weights, step: Affine) -> Weights:
 
 
 def before(step: Affine, layer: Weights) -> Weights:
-    """The affine step, then the layer: exact without padding alone, since padding adds zeros behind the step."""
+    """The affine step, then the layer. Exact without padding alone: what pads a map does not pass the step."""
     shape = (1, -1, *(1,) * (layer.weight.ndim - 2))
     shifted = (layer.weight * step.shift.view(shape)).flatten(1).sum(1)
     return Weights(layer.weight * step.scale.view(shape), layer.bias + shifted)

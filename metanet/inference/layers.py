@@ -1,4 +1,8 @@
-"""The parts of a fused network. All maps are (b, c, h, w) in torch.channels_last; nothing here can be trained."""
+"""The parts of a fused network. Maps are (b, c, h, w) in torch.channels_last, tokens (…, c); nothing can be trained.
+
+Names that begin with `torch.ops.mkldnn` are those that torch.compile itself writes for a CPU when it freezes a network:
+they run without compiling, too.
+"""
 
 from typing import Any
 
@@ -9,68 +13,106 @@ from torch.nn import functional as F
 from metanet.blocks.layers import PooledShortcut, SqueezeExcite
 from metanet.inference.fold import Affine, Weights, weights
 
+_GELU: tuple[str, list[float], str] = ("gelu", [], "none")  # in oneDNN's words, the exact form
+_NOTHING: tuple[str, list[float], str] = ("none", [], "")
 
-def onednn(x: Tensor) -> bool:
-    """Whether oneDNN's convolutions with what follows them may be called by name: float32 on a CPU, and not while a
-    graph is recorded (a compiler fuses plain convolutions by itself)."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.compiler.is_compiling()
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+def constant(value: Tensor) -> nn.Parameter:
+    """A tensor that moves with its module and is never trained."""
+    return nn.Parameter(value, requires_grad=False)
+
+
+def recording() -> bool:
+    """Whether a graph is being recorded instead of run."""
+    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
+
+
+def by_name(x: Tensor) -> bool:
+    """Whether oneDNN may be called by name: on a CPU in a type that it computes in, not where a gradient is asked for,
+    and not while a graph is recorded (compilers find and pack plain convolutions by themselves)."""
+    if recording() or x.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if x.requires_grad and torch.is_grad_enabled():
+        return False
+    return x.dtype == torch.float32 or (
+        x.dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 
-class Conv(nn.Module):
-    """A convolution with what follows it: GELU, or the addition of a map.
+class Packing(nn.Module):
+    """Keeps a second copy of `weight` in oneDNN's own layout; made at the first call, dropped when weights move."""
 
-    A linear layer is a 1x1 convolution: oneDNN runs it faster than a matrix product, and needs no other layout. At the
-    first call oneDNN lays the weights out in a second copy; it is made again after they were moved or cast.
-    """
+    weight: nn.Parameter
+    bias: nn.Parameter
+    packed: Tensor | None
 
-    def __init__(self, layer: Weights, *, stride: int = 1, groups: int = 1, gelu: bool = False) -> None:
+    def __init__(self, layer: Weights, gelu: bool) -> None:
         super().__init__()
-        weight = layer.weight if layer.weight.ndim == 4 else layer.weight[:, :, None, None]
-        self.weight = nn.Parameter(weight.float().contiguous(memory_format=torch.channels_last), requires_grad=False)
-        self.bias = nn.Parameter(layer.bias.float(), requires_grad=False)
-        self.stride, self.groups, self.gelu = stride, groups, gelu
-        self.padding = weight.shape[-1] // 2
-        self._packed: Tensor | None = None
+        self.weight, self.bias, self.gelu = constant(layer.weight), constant(layer.bias), gelu
+        self.packed = None
 
-    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride)); `plus` is added at the end."""
-        if onednn(x):
-            return self._onednn(x, plus)
-        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
-        if self.gelu:
-            y = F.gelu(y) if torch.compiler.is_compiling() else torch.ops.aten.gelu_(y)
-        return y if plus is None else y + plus
-
-    def _onednn(self, x: Tensor, plus: Tensor | None) -> Tensor:
-        sizes: Any = [self.padding] * 2, [self.stride] * 2, [1, 1], self.groups
-        if self._packed is None:
-            pack = torch.ops.mkldnn._reorder_convolution_weight
-            self._packed = pack(self.weight, *sizes, list(x.shape))
-        if plus is not None:
-            call = torch.ops.mkldnn._convolution_pointwise.binary
-            found = call(x, plus, self._packed, self.bias, *sizes, "add", 1.0, None, [], None)
-        else:
-            after: Any = ("gelu", [], "none") if self.gelu else ("none", [], "")
-            found = torch.ops.mkldnn._convolution_pointwise(x, self._packed, self.bias, *sizes, *after)
-        return found  # type: ignore[no-any-return]
-
-    def _apply(self, fn: Any, recurse: bool = True) -> "Conv":
-        self._packed = None
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self.packed = None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": None}
+        return {**self.__dict__, "packed": None}
 
     def extra_repr(self) -> str:
-        """The sizes, in the order of nn.Conv2d's."""
-        w_out, w_in, side, _ = self.weight.shape
-        return f"{w_in * self.groups}, {w_out}, kernel={side}, stride={self.stride}, groups={self.groups}"
+        """Shape of the weights and what follows them."""
+        return f"{tuple(self.weight.shape)}{', gelu' if self.gelu else ''}"
+
+
+class Linear(Packing):
+    """A linear layer on tokens, then GELU if asked for, plus the tokens `plus` if given."""
+
+    def __init__(self, layer: Weights, *, gelu: bool = False) -> None:
+        super().__init__(Weights(layer.weight.flatten(1), layer.bias), gelu)
+
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """(…, w_in) -> (…, w_out)."""
+        if not by_name(x) or x.numel() == 0:
+            y = F.linear(x, self.weight, self.bias)
+            y = F.gelu(y) if self.gelu else y
+            return y if plus is None else y + plus
+        if self.packed is None:
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, x.numel() // x.shape[-1])
+        call: Any = torch.ops.mkldnn._linear_pointwise
+        if plus is None:
+            return call(x, self.packed, self.bias, *(_GELU if self.gelu else _NOTHING))  # type: ignore[no-any-return]
+        return call.binary(x, plus, self.packed, self.bias, "add")  # type: ignore[no-any-return]
+
+
+class Pointwise(Linear):
+    """A 1x1 convolution: a linear layer on each position of a map."""
+
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """(b, w_in, h, w) -> (b, w_out, h, w)."""
+        residual = None if plus is None else plus.permute(0, 2, 3, 1)
+        return super().forward(x.permute(0, 2, 3, 1), residual).permute(0, 3, 1, 2)
+
+
+class Conv(Packing):
+    """A convolution padded by half its side, then GELU if asked for, plus the map `plus` if given."""
+
+    def __init__(self, layer: Weights, *, stride: int = 1, groups: int = 1, gelu: bool = False) -> None:
+        weight = layer.weight.contiguous(memory_format=torch.channels_last)
+        super().__init__(Weights(weight, layer.bias), gelu)
+        self.stride, self.groups, self.padding = stride, groups, weight.shape[-1] // 2
+
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
+        if not by_name(x) or x.numel() == 0:
+            y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
+            y = F.gelu(y) if self.gelu else y
+            return y if plus is None else y + plus
+        sizes: Any = [self.padding] * 2, [self.stride] * 2, [1, 1], self.groups
+        if self.packed is None:
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *sizes, list(x.shape))
+        call: Any = torch.ops.mkldnn._convolution_pointwise
+        if plus is None:
+            return call(x, self.packed, self.bias, *sizes, *(_GELU if self.gelu else _NOTHING))  # type: ignore[no-any-return]
+        return call.binary(x, plus, self.packed, self.bias, *sizes, "add", 1.0, None, [], None)  # type: ignore[no-any-return]
 
 
 class Gate(nn.Module):
@@ -78,34 +120,44 @@ class Gate(nn.Module):
 
     def __init__(self, se: SqueezeExcite, *, inplace: bool = True) -> None:
         super().__init__()
-        self.squeeze, self.excite = Conv(weights(se.squeeze)), Conv(weights(se.excite))
+        self.squeeze, self.excite = plain(weights(se.squeeze)), plain(weights(se.excite))
         self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
-        gate = F.hardsigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3), keepdim=True)))))
-        return x.mul_(gate) if self.inplace and not torch.compiler.is_compiling() else x * gate
+        # torch's mean converts all of a bfloat16 map first: pooling takes a fifth of the time.
+        means = F.avg_pool2d(x, x.shape[2:]) if by_name(x) and x.dtype == torch.bfloat16 else x.mean((2, 3))
+        gate = F.hardsigmoid(self.excite(F.relu(self.squeeze(means.flatten(1)))))[:, :, None, None]
+        return x.mul_(gate) if self.inplace else x * gate
+
+
+def plain(layer: Weights) -> nn.Linear:
+    """torch's own linear layer: for one vector an image it is the fastest."""
+    made = nn.Linear(1, 1, device="meta")
+    made.weight, made.bias = constant(layer.weight.flatten(1)), constant(layer.bias)
+    made.out_features, made.in_features = made.weight.shape
+    return made
 
 
 class Pooled(nn.Module):
-    """Max-pooling where there is one, then the shortcut's 1x1 convolution."""
+    """The pooled shortcut."""
 
     def __init__(self, shortcut: PooledShortcut) -> None:
         super().__init__()
-        self.stride, self.pooled, self.project = shortcut.stride, shortcut.pooled, Conv(weights(shortcut.project))
+        self.stride, self.pooled = shortcut.stride, shortcut.pooled
+        self.project = Pointwise(weights(shortcut.project))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, w_in, h, w) -> (b, w_out, ceil(h / stride), ceil(w / stride))."""
         return self.project(F.max_pool2d(x, 3, self.stride, 1) if self.pooled else x)  # type: ignore[no-any-return]
 
 
-class Shift(nn.Module):
-    """An affine step that stays one: in front of a padded convolution its shift must not reach the padding."""
+class Step(nn.Module):
+    """An affine step on each channel that stays one."""
 
     def __init__(self, step: Affine) -> None:
         super().__init__()
-        self.scale = nn.Parameter(step.scale.float().view(-1, 1, 1), requires_grad=False)
-        self.shift = nn.Parameter(step.shift.float().view(-1, 1, 1), requires_grad=False)
+        self.scale, self.shift = constant(step.scale.view(-1, 1, 1)), constant(step.shift.view(-1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
@@ -113,15 +165,12 @@ class Shift(nn.Module):
 
 
 class Normalise(nn.Module):
-    """A LayerNorm over channels; without its scale and shift where the next layer has taken them over."""
+    """The part of a LayerNorm that no weight can take over; (…, c) -> (…, c)."""
 
-    def __init__(self, norm: nn.LayerNorm, *, learned: bool) -> None:
+    def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
-        self.width, self.eps = list(norm.normalized_shape), norm.eps
-        self.weight = nn.Parameter(norm.weight.detach().clone(), requires_grad=False) if learned else None
-        self.bias = nn.Parameter(norm.bias.detach().clone(), requires_grad=False) if learned else None
+        self.width, self.eps = norm.normalized_shape, norm.eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, c, h, w)."""
-        y = F.layer_norm(x.permute(0, 2, 3, 1), self.width, self.weight, self.bias, self.eps)
-        return y.permute(0, 3, 1, 2)
+        """(…, c) -> (…, c)."""
+        return F.layer_norm(x, self.width, eps=self.eps)
