@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MEASURED := basics demo forward precision space
 READY := $(VENV)/.ready
 
 # Waiting threads sleep: where other programs share the cores, spinning makes every step many times slower.
@@ -39,12 +40,12 @@ types: $(READY) ## mypy, strict
 slow: $(READY) ## the tests marked slow
 	@$(BIN)/python -m pytest -q -m slow
 
-perf: $(READY) ## measure again what the tables in docs/ report, then write the tables
-	@for script in perf/measure_*.py; do echo $$script; $(BIN)/python $$script || exit 1; done
+perf: $(READY) ## measure what the tables report where it is not stored (hours; one: perf/NAME.py), write the tables
+	@for name in $(MEASURED); do echo perf/$$name.py; $(BIN)/python perf/$$name.py || exit 1; done
 	@$(MAKE) --no-print-directory docs
 
 docs: $(READY) ## write the generated tables of README.md and docs/ from the stored results
-	@$(BIN)/python perf/write_tables.py
+	@$(BIN)/python perf/tables.py
 
 clean: ## remove the environment, caches and build products (runs/ stays)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

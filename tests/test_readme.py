@@ -46,7 +46,7 @@ def test_tables_are_generated():
     assert len(re.findall(r"<!-- table: \w+ -->\n\| ", PAGES["README.md"])) >= 4
     assert "<!-- table: members -->\n| " in PAGES["models.md"]
     done = subprocess.run(
-        [sys.executable, ROOT / "perf" / "write_tables.py", "--check"], capture_output=True, text=True
+        [sys.executable, ROOT / "perf" / "tables.py", "--check"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
 

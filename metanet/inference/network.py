@@ -32,6 +32,8 @@ RULES: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
 # at each call, page by page (mallopt(3), M_MMAP_THRESHOLD); much smaller chunks lose to the calls' own cost.
 CHUNK = 24 * 2**20
 
+COMPILED = ("_early", "_late", "forward_head")  # the methods that `Fused.compile` exchanges
+
 
 def fuse(net: MetaNet, *, dtype: torch.dtype | None = None) -> "Fused":
     """The same function for inference, in fewer passes over memory: 2 to 4 times as fast on a CPU (docs/speed.md).
@@ -80,11 +82,15 @@ class Fused(nn.Module):
         early, images = 0, len(x)
         if not recording():
             early, images = chunks(self.spec, (x.shape[2], x.shape[3]), len(x), x.element_size())
-        parts = [self.stages[:early](self._first(part)) for part in torch.split(x, max(1, images))]
-        return self.stages[early:](parts[0] if len(parts) == 1 else torch.cat(parts))  # type: ignore[no-any-return]
+        parts = [self._early(part, early) for part in torch.split(x, max(1, images))]
+        return self._late(parts[0] if len(parts) == 1 else torch.cat(parts), early)
 
-    def _first(self, x: Tensor) -> Tensor:
-        return self.stem(x.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+    def _early(self, x: Tensor, stages: int) -> Tensor:
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        return self.stages[:stages](x)  # type: ignore[no-any-return]
+
+    def _late(self, x: Tensor, stages: int) -> Tensor:
+        return self.stages[stages:](x)  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The last map -> (b, num_classes) logits, or the pooled (b, head_width) vector before the classifier."""
@@ -102,6 +108,18 @@ class Fused(nn.Module):
 
     def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
         return stage(x)  # type: ignore[no-any-return]
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compiles the network in place, with the arguments of torch.compile.
+
+        The early stages still take a few images at a time, which torch.compile(fused) as a whole would unroll. Ten to
+        twenty per cent more come from torch._inductor.config.freezing = True before the first call.
+        """
+        for name in COMPILED:
+            self.__dict__[name] = torch.compile(getattr(type(self), name).__get__(self), *args, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in COMPILED}
 
     def train(self, mode: bool = True) -> "Fused":
         """Only eval mode exists."""

@@ -1,6 +1,6 @@
 """Stores what the main job found: runs `make demo`'s command where its results are missing, then keeps its scores.
 
-Writes perf/results/demo.json and docs/img/. Command: `python perf/measure_demo.py` (minutes where nothing was run).
+Writes perf/results/demo.json and docs/img/. Command: `python perf/demo.py` (minutes where nothing was run).
 """
 
 import json

@@ -1,6 +1,6 @@
 """What the basics cost, as ratios of two things run in turn: importing, building, pricing, running in the supernet.
 
-Writes perf/results/basics.json; about a minute on two cores. Command: `python perf/measure_basics.py`.
+Writes perf/results/basics.json; about a minute on two cores. Command: `python perf/basics.py`.
 """
 
 import subprocess

@@ -66,21 +66,21 @@ def basics() -> str:
     """What the basics cost."""
     about = _stored("basics")
     rows = [{"what": row["what"], "measured": f"{row['value']:.2f} {row['unit']}"} for row in about["rows"]]
-    return markdown(rows, _note(about, "python perf/measure_basics.py"))
+    return markdown(rows, _note(about, "python perf/basics.py"))
 
 
 def demo() -> str:
     """What the main job found."""
     about = _stored("demo")
     rows = [{k: v if isinstance(v, str) else f"{v:.1%}" for k, v in row.items()} for row in about["rows"]]
-    return markdown(rows, _note(about, "make demo && python perf/measure_demo.py")) + f"\n{about['verdict']}\n\n"
+    return markdown(rows, _note(about, "make demo && python perf/demo.py")) + f"\n{about['verdict']}\n\n"
 
 
 def times() -> str:
     """How long the phases of the main job took."""
     about = _stored("demo")
     rows = [{"phase": phase, "seconds": took} for phase, took in about["seconds"].items()]
-    return markdown(rows, _note(about, "make demo && python perf/measure_demo.py"))
+    return markdown(rows, _note(about, "make demo && python perf/demo.py"))
 
 
 def forward() -> str:
@@ -97,7 +97,7 @@ def forward() -> str:
         }
         for row in about["rows"]
     ]
-    return markdown(rows, _note(about, "python perf/measure_forward.py") + "; 224 px, in turns in one process")
+    return markdown(rows, _note(about, "python perf/forward.py") + "; 224 px, in turns in one process")
 
 
 TABLES: dict[str, Callable[[], str]] = {
