@@ -39,12 +39,14 @@ def register(name: str, spec: ArchSpec, *, provenance: str = "registered by the 
 
 
 def find(model: Model) -> Member:
-    """The member that a name, a spec, or the path of a spec file (.json) or of a saved network means."""
+    """The member that a name, a spec, its one-line text, or the path of a spec file (.json) or saved network means."""
     if isinstance(model, ArchSpec):
         return Member(model, "given as a spec")
     name = os.fspath(model)
     if name in MODELS:
         return MODELS[name]
+    if name.startswith("mn1/"):
+        return Member(ArchSpec.from_text(name), "given as text")
     if name.endswith(".json"):
         return Member(ArchSpec.load(name), f"read from {name}")
     if is_saved(name):

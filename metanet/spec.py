@@ -195,6 +195,28 @@ class ArchSpec:
             raise MetanetError(f"not an architecture: the text is not JSON ({error})") from None
         return cls.from_dict(values)
 
+    def to_text(self) -> str:
+        """One line such as mn1/s32/h1280/r224/mb3+se:1x24:e1/…, which `from_text` reads back (`metanet.notation`)."""
+        from metanet.notation import to_text
+
+        return to_text(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> "ArchSpec":
+        """Reads what `to_text` wrote. Raises MetanetError that names the stage that cannot be read."""
+        from metanet.notation import from_text
+
+        return from_text(text)
+
+    def diff(self, other: "ArchSpec") -> dict[str, tuple[Any, Any]]:
+        """What differs from another architecture: {"stage2.width": (80, 96)}, own value first; {} where they are equal.
+
+        A stage that one of them lacks is None on that side.
+        """
+        from metanet.notation import differences
+
+        return differences(self, other)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ArchSpec":
         """Reads a spec file. Raises MetanetError that names the file where it is missing or malformed."""

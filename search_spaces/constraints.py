@@ -1,26 +1,39 @@
-"""The language of constraints: `macs <= 5M, params in [100k, 400k]`."""
+"""The language of constraints: `macs <= 5M, params in [100k, 400k], memory < 2GB, latency <= 12ms`.
+
+    rules  := rule { ("," | "and") rule }
+    rule   := metric ("<=" | "<" | ">=" | ">" | "=" | "==") number | metric "in" "[" number "," number "]"
+            | number ("<=" | "<") metric ("<=" | "<") number
+    number := digits [suffix]
+"""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
+from typing import NoReturn
 
 from metanet.errors import MetanetError, unknown
 
-METRICS = ("macs", "params", "activations", "memory")
-SUFFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+METRICS = ("macs", "params", "activations", "memory", "latency")
+_COUNTS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
+_BYTES = {"": 1, "B": 1, **{f"{k}{b}": n for k, n in _COUNTS.items() if k not in ("", "B") for b in ("", "B")}}
+_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_TIMES = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
+# What one of each suffix is worth, in the whole numbers that costs are counted in: bytes of memory, nanoseconds.
+SUFFIXES: Mapping[str, Mapping[str, int]] = {"memory": _BYTES, "latency": _TIMES}
 
-_NUMBER = r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*([kMGBT]?)"
-_RULE = re.compile(
-    rf"\s*(?P<metric>\w+)\s*(?:(?P<op><=|>=|==|<|>)\s*(?P<value>{_NUMBER})"
-    rf"|in\s*\[\s*(?P<low>{_NUMBER})\s*,\s*(?P<high>{_NUMBER})\s*\])\s*(?:,|$)"
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?P<suffix>[a-zA-Zµ]*)"
+    r"|(?P<name>[a-zA-Z_]\w*)|(?P<sign><=|>=|==|<|>|=|[][,]))"
 )
+_SIGNS = ("<=", "<", ">=", ">", "=", "==")
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """low <= metric <= high, both ends included; the metrics are whole numbers."""
+    """low <= metric <= high, both ends included; metrics are whole numbers (memory in bytes, latency in nanoseconds)."""
 
     metric: str
     low: float = -math.inf
@@ -41,20 +54,22 @@ class Constraint:
 
     def __str__(self) -> str:
         """The constraint in the language that `parse_constraints` reads."""
+        unit = "ns" if self.metric == "latency" else ""
         if self.low == -math.inf:
-            return f"{self.metric} <= {self.high:_.0f}"
+            return f"{self.metric} <= {self.high:_.0f}{unit}"
         if self.high == math.inf:
-            return f"{self.metric} >= {self.low:_.0f}"
-        return f"{self.metric} in [{self.low:_.0f}, {self.high:_.0f}]"
+            return f"{self.metric} >= {self.low:_.0f}{unit}"
+        return f"{self.metric} in [{self.low:_.0f}{unit}, {self.high:_.0f}{unit}]"
 
 
 Constraints = str | Sequence[Constraint] | None
 
 
 def parse_constraints(text: Constraints) -> tuple[Constraint, ...]:
-    """Reads constraints, separated by commas, all of which must hold; parsed ones pass through, None is none.
+    """Reads constraints, separated by commas or `and`, all of which must hold; parsed ones pass through, None is none.
 
-    Numbers may carry k, M, G (or B) and T, powers of 1,000. Raises MetanetError that points at the character.
+    Counts may carry k, M, G (or B) and T, powers of 1,000; memory is in bytes (kB, MB, GB, or KiB, MiB, GiB), latency
+    needs a unit (ns, us, ms, s). Raises MetanetError that points at the character.
     """
     if text is None:
         return ()
@@ -63,33 +78,114 @@ def parse_constraints(text: Constraints) -> tuple[Constraint, ...]:
 
 @lru_cache(maxsize=64)
 def _parse(text: str) -> tuple[Constraint, ...]:
-    found, at = [], 0
-    while text[at:].strip():
-        match = _RULE.match(text, at)
-        if match is None:
-            raise MetanetError(
-                f"cannot read the constraint at character {at + 1}, {text[at:].strip()!r}: "
-                "write it as 'macs <= 5M', 'params > 100k' or 'macs in [1M, 5M]', several separated by commas"
-            )
-        found.append(_constraint(match))
-        at = match.end()
+    reader, found = _Reader(text), []
+    while not reader.ended():
+        if found and not (reader.takes(",") or reader.takes("and")):
+            reader.fail("expected a comma before the next rule")
+        if not reader.ended():  # a comma may end the text
+            found.append(_rule(reader))
     return tuple(found)
 
 
-def _constraint(match: "re.Match[str]") -> Constraint:
-    metric = match["metric"]
-    if match["op"] is None:
-        return Constraint(metric, _number(match["low"]), _number(match["high"]))
-    value = _number(match["value"])
-    return {
-        "<=": lambda: Constraint(metric, high=value),
-        ">=": lambda: Constraint(metric, low=value),
-        "==": lambda: Constraint(metric, value, value),
-        "<": lambda: Constraint(metric, high=math.ceil(value) - 1),
-        ">": lambda: Constraint(metric, low=math.floor(value) + 1),
-    }[match["op"]]()
+def _rule(reader: "_Reader") -> Constraint:
+    start = reader.at
+    if first := reader.number():
+        low_sign = reader.sign(("<=", "<"))
+        metric = reader.metric()
+        ends = [_ends(low_sign.replace("<", ">"), first(metric))]
+        ends.append(_ends(reader.sign(("<=", "<")), reader.value(metric)))
+    else:
+        metric = reader.metric()
+        if reader.takes("in"):
+            reader.expects("[")
+            low = reader.value(metric)
+            reader.expects(",")
+            ends = [(low, reader.value(metric))]
+            reader.expects("]")
+        else:
+            ends = [_ends(reader.sign(_SIGNS), reader.value(metric))]
+    low, high = max(end[0] for end in ends), min(end[1] for end in ends)
+    if low > high:
+        reader.fail(f"the range of {metric} is empty, got [{low:,.0f}, {high:,.0f}]: put the smaller end first", start)
+    return Constraint(metric, low, high)
 
 
-def _number(text: str) -> float:
-    digits, suffix = re.fullmatch(_NUMBER, text).groups()  # type: ignore[union-attr]  # matched by _RULE
-    return float(digits.replace("_", "")) * SUFFIXES[suffix]
+def _ends(sign: str, value: float) -> tuple[float, float]:
+    """The least and the greatest whole number that a sign allows."""
+    if sign in ("=", "=="):
+        return value, value
+    if sign in ("<=", "<"):
+        return -math.inf, value if sign == "<=" else math.ceil(value) - 1
+    return (value if sign == ">=" else math.floor(value) + 1), math.inf
+
+
+class _Reader:
+    """A text and the place where reading goes on."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+
+    def ended(self) -> bool:
+        return not self.text[self.at :].strip()
+
+    def fail(self, why: str, at: int | None = None) -> NoReturn:
+        """Points at the character where reading stopped."""
+        at = self.at if at is None else at
+        at += len(self.text[at:]) - len(self.text[at:].lstrip())
+        raise MetanetError(
+            f"cannot read the constraints at character {at + 1}: {why}\n  {self.text}\n  {' ' * at}^\n"
+            "write them as 'macs <= 5M', 'params > 100k', '1M <= macs < 5M' or 'macs in [1M, 5M]', separated by commas"
+        )
+
+    def _next(self) -> "re.Match[str] | None":
+        return _TOKEN.match(self.text, self.at)
+
+    def takes(self, word: str) -> bool:
+        """Goes past a word or sign if it stands here."""
+        match = self._next()
+        if match is None or word not in (match["name"], match["sign"]):
+            return False
+        self.at = match.end()
+        return True
+
+    def expects(self, sign: str) -> None:
+        if not self.takes(sign):
+            self.fail(f"expected `{sign}`")
+
+    def sign(self, allowed: Sequence[str]) -> str:
+        match = self._next()
+        if match is None or match["sign"] not in allowed:
+            self.fail(f"expected one of {', '.join(allowed)}" + (" or in [low, high]" if len(allowed) > 2 else ""))
+        self.at = match.end()
+        return match["sign"]
+
+    def metric(self) -> str:
+        match = self._next()
+        if match is None or not match["name"]:
+            self.fail("expected a metric: " + ", ".join(METRICS))
+        if match["name"] not in METRICS:
+            self.fail(str(unknown("metric", match["name"], METRICS)))
+        self.at = match.end()
+        return match["name"]
+
+    def value(self, metric: str) -> float:
+        if not (number := self.number()):
+            self.fail("expected a number")
+        return number(metric)
+
+    def number(self) -> Callable[[str], float] | None:
+        """What a number is worth, once its metric is known; None where none stands here."""
+        match = self._next()
+        if match is None or not match["number"]:
+            return None
+        at, self.at = self.at, match.end()
+
+        def worth(metric: str) -> float:
+            suffixes = SUFFIXES.get(metric, _COUNTS)
+            if match["suffix"] not in suffixes:
+                known = ", ".join(suffix for suffix in suffixes if suffix)
+                got = f"the unit {match['suffix']!r}" if match["suffix"] else "no unit"
+                self.fail(f"{metric} knows the units {known}, got {got}", at)
+            return float(Decimal(match["number"].replace("_", "")) * suffixes[match["suffix"]])
+
+        return worth

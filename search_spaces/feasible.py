@@ -52,10 +52,10 @@ class FeasibleSampler:
         self.space = space
         self._check_alone(rules)
         self.rules = tuple(rule for rule in rules if not self._always(rule))
-        self.contexts = self._chains(self._first_rule())
+        self.contexts = self._chains(self._ranked[0] if self._ranked else None)
         self.share = self._pilot()
-        if self.share < ENOUGH and len(metrics := self._metrics()) > 1:
-            self.contexts = self._planes(metrics)
+        if self.share < ENOUGH and len(self._ranked) > 1:
+            self.contexts = self._planes()
             self.share = self._pilot()
 
     def _metrics(self) -> list[str]:
@@ -85,12 +85,13 @@ class FeasibleSampler:
         low, high = self.space.table.extremes(rule.metric)
         return rule.low <= low and rule.high >= high
 
-    def _first_rule(self) -> str | None:
-        """The metric with the fewest architectures in its window, by a coarse chain of each."""
+    @cached_property
+    def _ranked(self) -> list[str]:
+        """The metrics of the rules, those with the fewest architectures in their windows first, by coarse chains."""
         metrics = self._metrics()
         if len(metrics) < 2:
-            return metrics[0] if metrics else None
-        return min(metrics, key=lambda metric: self._chains(metric, bins=32).weights.sum())
+            return metrics
+        return sorted(metrics, key=lambda metric: self._chains(metric, bins=32).weights.sum())
 
     def _allowed(self, resolution: int) -> list[Mask]:
         """For each stage (before, widths, options): what can be built and does not alone break the rule on memory."""
@@ -133,9 +134,9 @@ class FeasibleSampler:
             made.append(Chain(layers, low, high, bins))
         return _Contexts(made, (metric,) if metric else ())
 
-    def _planes(self, metrics: list[str]) -> _Contexts:
+    def _planes(self) -> _Contexts:
         """Planes over the two metrics with the fewest architectures in their windows."""
-        a, b = sorted(metrics, key=lambda metric: self._chains(metric, bins=32).weights.sum())[:2]
+        a, b = self._ranked[:2]
         windows = self._window(a), self._window(b)
         made = []
         for r in range(len(self.space.resolution)):

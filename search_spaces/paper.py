@@ -2,7 +2,8 @@
 
 Published: six stages of strides 1, 2, 2, 2, 1, 2, expansions up to 6, and the two points (gv-benchmark's metanet.py).
 Our reading: every operator and every downsampling module in every stage, and the widths and depths between and around
-those of the two points.
+those of the two points. The resolution is no choice, as in the paper: all members are compared at 224 pixels;
+`dataclasses.replace(METANET, resolution=(192, 224, 256))` makes it one.
 """
 
 from metanet.search_spaces.choices import StageChoices
@@ -38,5 +39,4 @@ METANET = Space(
         stage((4, 6, 8, 12, 16, 20, 24), (192, 256, 384, 512, 768, 1024, 1536), 2),
     ),
     stem_width=(32, 64, 96),
-    resolution=(192, 224, 256),
 )

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.fft import irfft2, next_fast_len, rfft2  # type: ignore[import-untyped]
+from scipy.fft import fft, ifft, irfft, next_fast_len, rfft  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-BLOCK = 8  # bins a side of a block
+BLOCK = 8  # bins a side of a block, a power of two
 NOISE = 1e-13
+STRAGGLERS = 64
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,11 @@ class Plane:
                 if (cost % unit).any():  # costs that are whole bins lose no fraction
                     ahead = np.maximum(ahead, _shifted(ahead, axis))
             padded = np.pad(ahead, ((0, 0), (2 * BLOCK - 1, BLOCK), (2 * BLOCK - 1, BLOCK)))
-            tops = sliding_window_view(padded, BLOCK, axis=1).max(3)
-            self.tops.insert(0, sliding_window_view(tops, BLOCK, axis=2).max(3).reshape(-1))
+            self.tops.insert(0, _largest(_largest(padded, 1), 2).reshape(-1))
             self.ahead.insert(0, padded[:, BLOCK - 1 :, BLOCK - 1 :].reshape(-1))
             bound = self._step(cells, ahead)
             self.bound.insert(0, bound)
         self.rows = [_Rows() for _ in layers]
-        self.tries = 0
 
     @property
     def weight(self) -> float:
@@ -104,7 +102,7 @@ class Plane:
         """
         states, behind = len(cells.start) - 1, len(ahead)
         shape = [next_fast_len(2 * bins - 1, real=True) for bins in self.bins]
-        onward = rfft2(ahead, shape)
+        onward = _transformed(ahead, shape)
         bound = np.empty((states, *self.bins))
         for p in range(states):
             part = slice(cells.start[p], cells.start[p + 1])
@@ -112,8 +110,8 @@ class Plane:
             np.add.at(mass, (cells.behind[part], cells.a[part], cells.b[part]), cells.mass[part])
             total = np.zeros_like(onward[0])
             for j in np.unique(cells.behind[part]).tolist():
-                total += rfft2(mass[j], shape) * onward[j]
-            bound[p] = irfft2(total, shape)[: self.bins[0], : self.bins[1]]
+                total += _transformed(mass[j], shape) * onward[j]
+            bound[p] = irfft(ifft(total, axis=0)[: self.bins[0]], shape[1])[:, : self.bins[1]]
         bound[bound < NOISE * bound.max()] = 0.0
         return bound
 
@@ -155,7 +153,7 @@ class Plane:
         whole = sums.take(begin + length - 1)
         cell, ways = np.empty(len(state), dtype=np.int64), np.empty(len(state))
         missing = np.arange(len(state))
-        while len(missing):
+        while len(missing) > STRAGGLERS:
             goal = rng.random(len(missing)) * whole[missing]
             tried = cells.start[state[missing]] + _search(sums, begin[missing], length[missing], goal)
             step = offset.take(tried)
@@ -164,7 +162,13 @@ class Plane:
             done = missing[ok]
             cell[done], ways[done] = tried[ok], got[ok]
             missing = missing[~ok]
-            self.tries += len(ok)
+        for k in missing.tolist():  # few blocks accept so rarely that all their cells are looked at sooner
+            part = slice(cells.start[state[k]], cells.start[state[k] + 1])
+            fits = (cells.a[part] <= rest[0][k]) & (cells.b[part] <= rest[1][k])
+            onward = np.where(fits, ahead.take(np.where(fits, here[k] + offset[part], 0)), 0.0)
+            reach = np.cumsum(onward * cells.mass[part])
+            at = min(int(np.searchsorted(reach, rng.random() * reach[-1], side="right")), len(reach) - 1)
+            cell[k], ways[k] = part.start + at, onward[at] or np.inf  # rounding alone promised a way: it ends here
         first = cells.first.take(cell)
         place = first + (rng.random(len(cell)) * (cells.first.take(cell + 1) - first)).astype(np.int64)
         return cells.order.take(place), cells.behind.take(cell), ways
@@ -202,6 +206,22 @@ class _Rows:
         order = np.argsort(keys)
         self.keys, self.starts = keys[order], np.append(self.starts, starts)[order]
         self.sums = np.concatenate([self.sums, *(row for _, row in new)])
+
+
+def _transformed(values: Floats, shape: list[int]) -> "NDArray[np.complex128]":
+    """The transform over the last two axes, padded to `shape`; rows of zeros are not transformed."""
+    return fft(rfft(values, shape[1]), shape[0], axis=-2)  # type: ignore[no-any-return]
+
+
+def _largest(values: Floats, axis: int) -> Floats:
+    """The largest of each BLOCK neighbours along an axis, which gets shorter by BLOCK - 1."""
+    span = 1
+    while span < BLOCK:
+        length = values.shape[axis] - span
+        near, far = (values[(slice(None),) * axis + (slice(at, at + length),)] for at in (0, span))
+        values = np.maximum(near, far)
+        span *= 2
+    return values
 
 
 def _shifted(values: Floats, axis: int) -> Floats:

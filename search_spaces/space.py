@@ -75,7 +75,7 @@ class Space:
                     plain = {"op": "mbconv", "depth": 1, "width": width, "expansion": 1}
                     down = {"down": "global"} if name == "head_dim" else {}
                     StageSpec(**{**plain, **down, "head_dim": 8, name: value}, stride=options.constants["stride"])
-            if not options.valid.any(axis=(0, 2)).any():
+            if not options.buildable():
                 widths, heads = options.choices["width"], options.choices["head_dim"]
                 raise MetanetError(
                     f"no stage {i} of space {self.name} can be built: no width is a multiple of a head size, got "

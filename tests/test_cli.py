@@ -127,7 +127,7 @@ MISTAKES = {
     "unknown sampler": (["search", "--sampler", "evolutoin"], "unknown sampler 'evolutoin': did you mean 'evolution'"),
     "unknown data": (["search", "--data", "mnist-5000"], "unknown data set 'mnist-5000': did you mean 'mnist-5k'"),
     "unsatisfiable": (["search", "--constraints", "macs <= 1k"], "the nearest attainable value is"),
-    "malformed constraint": (["search", "--constraints", "macs < "], "cannot read the constraint at character 1"),
+    "malformed constraint": (["search", "--constraints", "macs < "], "cannot read the constraints at character 8"),
     "impossible resolution": (["search", "--resolution", "29"], "resolution=29 is outside space metanet-tiny"),
     "one seed": (["search", "--retrain-seeds", "1"], "`retrain_seeds` must be at least 2, got 1"),
     "unknown timm model": (["bench", "timm:resnet1888"], "unknown timm model 'resnet1888'"),

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-SPEC = {"spec", "errors"}
+SPEC = {"spec", "notation", "errors"}
 NETWORKS = SPEC | {
     "blocks",
     "cost",
@@ -27,6 +27,7 @@ SHARED = NETWORKS | {"data", "metrics", "report", "runs", "stats", "training"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "spec": {"errors"},
+    "notation": {"spec", "errors"},
     **{part: NETWORKS - {part} for part in NETWORKS - SPEC},
     **{part: SHARED - {part} for part in SHARED - NETWORKS},
     "search_spaces": SHARED,
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # `weights.save` writes its file through runs.atomic_write, imported in the function.
-IN_FUNCTIONS = {"tensorfile": {"runs"}, "cli": set(MAY_IMPORT)}
+IN_FUNCTIONS = {"tensorfile": {"runs"}, "spec": {"notation"}, "cli": set(MAY_IMPORT)}
 
 
 def files() -> Iterator[tuple[str, Path]]:

@@ -179,7 +179,7 @@ def test_training_learns_and_resumes_to_the_bit(tmp_path, monkeypatch):
         ({"steps": 0}, "`steps` must be at least 1, got 0"),
         ({"batch_size": 1}, "`batch_size` must be at least 2, got 1"),
         ({"lr": 0.0}, "`lr` must be above 0, got 0.0"),
-        ({"constraints": "macs"}, "cannot read the constraint"),
+        ({"constraints": "macs"}, "cannot read the constraints"),
     ],
 )
 def test_options_are_checked(option, said):

@@ -1,7 +1,7 @@
 """Shows a network stage by stage: op, depth, width, map, what is in a block, and shares of the cost.
 
-NETWORK is a name (`metanet list`), a spec file (.json) or a saved network (.safetensors). With two of them, what
-differs is shown.
+NETWORK is a name (`metanet list`), a spec file (.json), a spec as one line (mn1/…, printed with the network) or a saved
+network (.safetensors). With two of them, what differs is shown.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         ((name, member, rows),) = shown
         exact = ", ".join(f"{sum(row[key] for row in rows):,} {text}" for key, text in SHARES.items())
         pixels = f"{size(rows[0]['input'])} px, {totals(rows).rpartition(' · ')[2]} (fp32, one image)"
-        print_network(rows, [name, exact, f"{pixels}, id {member.spec.id}, {member.provenance}"])
+        print_network(rows, [name, exact, f"{pixels}, id {member.spec.id}, {member.provenance}", member.spec.to_text()])
         return 0
     title = "\n".join(f"{letter}: {name}, {_lead(rows)}" for letter, (name, _, rows) in zip("AB", shown, strict=True))
     return table(differences(*(rows for _, _, rows in shown)), title=title)
