@@ -1,6 +1,9 @@
 """The spaces by name."""
 
+import os
+
 from metanet.errors import unknown
+from metanet.search_spaces import files
 from metanet.search_spaces.ablations import ATTENTION_ONLY, CONV_ONLY
 from metanet.search_spaces.paper import METANET
 from metanet.search_spaces.space import Space
@@ -12,8 +15,14 @@ SPACES: dict[str, Space] = {
 }
 
 
-def load_space(name: str) -> Space:
-    """The space of that name. Raises MetanetError that names the nearest where there is none."""
+def load_space(name: str | os.PathLike[str]) -> Space:
+    """The space of that name, or of a YAML or JSON file (`metanet.search_spaces.files`).
+
+    Raises MetanetError that names the nearest where there is none, or the line of a file that is wrong.
+    """
+    name = os.fspath(name)
+    if name.endswith((".yaml", ".yml", ".json")):
+        return files.load(name)
     if name not in SPACES:
         raise unknown("space", name, SPACES)
     return SPACES[name]

@@ -1,0 +1,182 @@
+"""Spaces as YAML or JSON files. Whatever is wrong is said with the line where it stands.
+
+    name: mine
+    resolution: [32]
+    stem_width: [16]
+    stages:
+      - {depth: [1, 2], width: [16, 24], expansion: [1, 2, 4], op: [mbconv, self_attention], head_dim: [8]}
+      - alternatives:            # a stage may be one of several sets of choices
+          - {depth: [1, 2], width: [32], expansion: [4], op: [mbconv], stride: 2}
+          - {depth: [2, 3], width: [32, 48], expansion: [2], op: [self_attention], head_dim: [16], stride: 2}
+
+JSON is read as the YAML that it is. The fields are those of `Space` and `StageChoices`; a single value is a choice of one.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from metanet.errors import MetanetError, unknown
+from metanet.search_spaces.choices import CONSTANTS, StageChoices
+from metanet.search_spaces.space import Space
+
+TEMPLATE = """\
+# A search space: every architecture that these choices make. Show it: metanet space show {file}
+name: {name}
+resolution: [32]      # side of the square input, pixels
+stem_width: [16]      # channels after the stem, which has stride 2
+head_width: [192]     # channels of the pooled feature vector
+stages:
+  - op: [mbconv, fused_mbconv]   # also: self_attention, channel_attention, window_attention, token_mlp
+    depth: [1, 2]                # blocks
+    width: [16, 24]              # channels; multiples of a head size where the op attends
+    expansion: [1, 2, 4]         # hidden width over width
+    kernel: [3, 5]               # of convolutions: 3, 5 or 7
+    se: [true, false]            # squeeze-and-excitation in convolution blocks
+  - op: [mbconv, self_attention]
+    depth: [1, 2, 3]
+    width: [32, 48]
+    expansion: [2, 4]
+    head_dim: [16]               # channels an attention head
+    down: [null, local]          # module in front: null (the pooled shortcut), local, local_global, global
+    stride: 2                    # a constant of the stage, as are window and grid
+"""
+
+
+def load(path: str | os.PathLike[str]) -> Space:
+    """The space in a YAML or JSON file.
+
+    Raises MetanetError with the file and the line where it cannot be read, names an unknown or repeated field, lacks one,
+    or holds a value that no stage can have.
+    """
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise MetanetError(f"cannot read the space {os.fspath(path)!r}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise MetanetError(f"{os.fspath(path)}, line {line}: not YAML or JSON ({error.problem})") from None
+    if root is None:
+        raise MetanetError(f"{os.fspath(path)} is empty: `metanet space new` writes an example")
+    return _Reader(os.fspath(path)).space(root)
+
+
+def dump(space: Space) -> str:
+    """The space as YAML text that `load` reads back to an equal one."""
+    import yaml
+
+    def plain(choices: StageChoices) -> dict[str, Any]:
+        values = {f.name: getattr(choices, f.name) for f in fields(choices)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    network = {name: list(getattr(space, name)) for name in ("resolution", "stem_width", "head_width")}
+    stages = [
+        {"alternatives": [plain(one) for one in stage]} if isinstance(stage, tuple) else plain(stage)
+        for stage in space.stages
+    ]
+    return yaml.safe_dump({"name": space.name, **network, "stages": stages}, sort_keys=False, default_flow_style=None)
+
+
+class _Reader:
+    """Turns YAML nodes, which know their lines, into a space."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def fail(self, node: Any, why: object) -> MetanetError:
+        return MetanetError(f"{self.path}, line {node.start_mark.line + 1}: {why}")
+
+    def space(self, root: Any) -> Space:
+        found = self.fields(root, Space, "a space", {"stages"})
+        stages = found.pop("stages")
+        if stages.id != "sequence" or not stages.value:
+            raise self.fail(stages, "`stages` must be a list of at least one stage")
+        read = [self.stage(node) for node in stages.value]
+        name = found.pop("name", None)
+        if not isinstance(name, str) or not name:
+            raise self.fail(root, f"`name` must be a text, got {name!r}")
+        try:
+            return Space(name, tuple(read), **found)
+        except MetanetError as error:
+            raise self._placed(root, stages, error) from None
+
+    def _placed(self, root: Any, stages: Any, error: MetanetError) -> MetanetError:
+        """An error of the whole space at the first stage that it names."""
+        for i, node in enumerate(stages.value):
+            if f"stage {i} " in str(error) or f"stage{i}." in str(error):
+                return self.fail(node, error)
+        return self.fail(_field(root, error), error)
+
+    def stage(self, node: Any) -> StageChoices | tuple[StageChoices, ...]:
+        keys = [key.value for key, _ in node.value] if node.id == "mapping" else []
+        if keys == ["alternatives"]:
+            ((_, several),) = node.value
+            if several.id != "sequence" or not several.value:
+                raise self.fail(several, "`alternatives` must be a list of at least one stage")
+            return tuple(self.choices(one) for one in several.value)
+        return self.choices(node)
+
+    def choices(self, node: Any) -> StageChoices:
+        found = self.fields(node, StageChoices, "a stage")
+        made = StageChoices(**found)
+        try:  # a space of this stage alone checks its values, and the line is known
+            Space("check", (made,), stem_width=(made.head_dim[0],))
+        except MetanetError as error:
+            if "can be built" not in str(error):
+                raise self.fail(_field(node, error), str(error).replace("stage0.", "")) from None
+        return made
+
+    def fields(self, node: Any, of: type, what: str, nodes: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+        """The values of a mapping by name; those in `nodes` stay YAML nodes."""
+        if node.id != "mapping":
+            raise self.fail(node, f"{what} must be a mapping of fields to values, got {node.value!r}")
+        known: Mapping[str, Any] = {f.name: f for f in fields(of)}  # type: ignore[arg-type]
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if key.value not in known:
+                raise self.fail(key, unknown(f"field of {what}", str(key.value), known))
+            if key.value in found:
+                raise self.fail(key, f"the field {key.value!r} stands twice in {what}: keep one")
+            found[key.value] = value if key.value in nodes else self.value(key.value, value)
+        required = {name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+        if missing := sorted(required - set(found)):
+            raise self.fail(node, f"{what} lacks the field{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+        return found
+
+    def value(self, name: str, node: Any) -> Any:
+        """A constant as it is, choices as a tuple."""
+        plain = self._plain(node)
+        if name in (*CONSTANTS, "name"):
+            return plain
+        values = tuple(plain) if isinstance(plain, list) else (plain,)
+        if not values or len(set(map(repr, values))) < len(values):
+            raise self.fail(node, f"the choices of {name} must be distinct and at least one, got {list(values)}")
+        for value in values:
+            if isinstance(value, (dict, list)):
+                raise self.fail(node, f"a choice of {name} must be a single value, got {value!r}")
+        return values
+
+    def _plain(self, node: Any) -> Any:
+        import yaml
+
+        loader = yaml.SafeLoader("")
+        try:
+            return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        except yaml.YAMLError as error:
+            raise self.fail(node, f"cannot be read ({error})") from None
+        finally:
+            loader.dispose()  # type: ignore[no-untyped-call]
+
+
+def _field(node: Any, error: MetanetError) -> Any:
+    """The value that an error is about, by the name that it mentions; the whole mapping where it mentions none."""
+    words = {"op": "unknown op ", "down": "unknown downsampling module "}
+    for key, value in node.value:
+        if f"`{key.value}`" in str(error) or words.get(key.value, "\0") in str(error):
+            return value
+    return node
