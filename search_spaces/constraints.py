@@ -1,9 +1,9 @@
 """The language of constraints: `macs <= 5M, params in [100k, 400k], memory < 2GB, latency <= 12ms`.
 
-    rules  := rule { ("," | "and") rule }
-    rule   := metric ("<=" | "<" | ">=" | ">" | "=" | "==") number | metric "in" "[" number "," number "]"
-            | number ("<=" | "<") metric ("<=" | "<") number
-    number := digits [suffix]
+rules  := rule { ("," | "and") rule }
+rule   := metric ("<=" | "<" | ">=" | ">" | "=" | "==") number | metric "in" "[" number "," number "]"
+        | number ("<=" | "<") metric ("<=" | "<") number
+number := digits [suffix]
 """
 
 import math

@@ -17,7 +17,7 @@ Indices = NDArray[np.int64]
 
 BLOCK = 8  # bins a side of a block, a power of two
 NOISE = 1e-13
-STRAGGLERS = 64
+ROUNDS, STRAGGLERS = 24, 64  # of rejection inside of a block; tries left over that are not worth a round
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,9 @@ class Plane:
         whole = sums.take(begin + length - 1)
         cell, ways = np.empty(len(state), dtype=np.int64), np.empty(len(state))
         missing = np.arange(len(state))
-        while len(missing) > STRAGGLERS:
+        for _ in range(ROUNDS):
+            if len(missing) <= STRAGGLERS:
+                break
             goal = rng.random(len(missing)) * whole[missing]
             tried = cells.start[state[missing]] + _search(sums, begin[missing], length[missing], goal)
             step = offset.take(tried)
@@ -162,13 +164,19 @@ class Plane:
             done = missing[ok]
             cell[done], ways[done] = tried[ok], got[ok]
             missing = missing[~ok]
-        for k in missing.tolist():  # few blocks accept so rarely that all their cells are looked at sooner
+        # Few blocks accept so rarely that all cells that a bin reaches are looked at sooner.
+        order = missing[np.argsort(state[missing] * plane + here[missing], kind="stable")]
+        keys = state[order] * plane + here[order]
+        for alike in np.split(order, np.flatnonzero(np.diff(keys)) + 1) if len(order) else ():
+            k = alike[0]
             part = slice(cells.start[state[k]], cells.start[state[k] + 1])
             fits = (cells.a[part] <= rest[0][k]) & (cells.b[part] <= rest[1][k])
             onward = np.where(fits, ahead.take(np.where(fits, here[k] + offset[part], 0)), 0.0)
             reach = np.cumsum(onward * cells.mass[part])
-            at = min(int(np.searchsorted(reach, rng.random() * reach[-1], side="right")), len(reach) - 1)
-            cell[k], ways[k] = part.start + at, onward[at] or np.inf  # rounding alone promised a way: it ends here
+            at = np.searchsorted(reach, rng.random(len(alike)) * reach[-1], side="right")
+            at = np.minimum(at, len(reach) - 1)
+            # where rounding alone promised a way, it ends here
+            cell[alike], ways[alike] = part.start + at, np.where(onward[at] > 0, onward[at], np.inf)
         first = cells.first.take(cell)
         place = first + (rng.random(len(cell)) * (cells.first.take(cell + 1) - first)).astype(np.int64)
         return cells.order.take(place), cells.behind.take(cell), ways

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
     from metanet.search_spaces.costs import CostTable
-    from metanet.search_spaces.feasible import FeasibleSampler
+    from metanet.search_spaces.counting import Count
+    from metanet.search_spaces.feasible import FeasibleSampler, Weights
+    from metanet.search_spaces.nearest import Found
 
 NETWORK_GENES = ("resolution", "stem_width", "head_width")
 Stage = StageChoices | tuple[StageChoices, ...]
@@ -250,26 +252,66 @@ class Space:
         rules = parse_constraints(constraints)
         return not rules or all(rule.holds(self.price(spec)) for rule in rules)
 
-    def sampler(self, constraints: Constraints = None) -> "FeasibleSampler":
-        """What draws uniformly from the architectures that satisfy the constraints."""
+    def sampler(self, constraints: Constraints = None, weights: "Weights | None" = None) -> "FeasibleSampler":
+        """What draws from the architectures that satisfy the constraints, uniformly or by weights of their genes."""
         from metanet.search_spaces.feasible import FeasibleSampler
 
         rules = parse_constraints(constraints)
+        key = rules, tuple((gene, tuple(of.items())) for gene, of in (weights or {}).items())
         known: dict[Any, FeasibleSampler] = self.__dict__.setdefault("_samplers", {})
-        if rules not in known:
+        if key not in known:
             if len(known) >= 4:  # the tables of a sampler can take a hundred megabytes
                 known.pop(next(iter(known)))
-            known[rules] = FeasibleSampler(self, rules)
-        return known[rules]
+            known[key] = FeasibleSampler(self, rules, weights)
+        return known[key]
 
-    def sample(self, n: int, constraints: Constraints = None, *, seed: int | Sequence[int]) -> list[ArchSpec]:
+    def sample(
+        self,
+        n: int,
+        constraints: Constraints = None,
+        *,
+        seed: int | Sequence[int],
+        weights: "Weights | None" = None,
+    ) -> list[ArchSpec]:
         """`n` architectures, uniform over all that satisfy the constraints, with replacement.
 
-        The same seed draws the same. Raises MetanetError where nothing satisfies them.
+        weights   of genes, such as {"op": {"self_attention": 4.0}, "stage0.depth": {1: 0.5}}: an architecture is drawn in
+                  proportion to the product of the weights of its values, 1 for those that are not named
+
+        The same seed draws the same. Raises MetanetError where nothing satisfies the constraints.
         """
         if n < 0:
             raise MetanetError(f"the number of architectures to draw must be 0 or more, got {n}")
-        return self.specs(self.sampler(constraints).draw(n, np.random.default_rng(seed)))
+        return self.specs(self.sampler(constraints, weights).draw(n, np.random.default_rng(seed)))
+
+    def count(self, constraints: Constraints = None) -> "Count":
+        """How many architectures satisfy the constraints: exact where they can be enumerated, otherwise between
+        certified brackets and with an estimate (`metanet.search_spaces.counting`)."""
+        from metanet.search_spaces import counting
+
+        return counting.count(self, parse_constraints(constraints))
+
+    def nearest(self, constraints: Constraints = None, **wish: float) -> "Found":
+        """The feasible architecture nearest to wished costs, as `nearest(macs=3.17e9, params=31.7e6)`.
+
+        Nearest is the least largest relative deviation. In small spaces it is proven, in large ones a witness of it
+        (`metanet.search_spaces.nearest`). Raises MetanetError where nothing satisfies the constraints.
+        """
+        from metanet.search_spaces import nearest
+
+        return nearest.nearest(self, wish, parse_constraints(constraints))
+
+    def cheapest(self, metric: str, constraints: Constraints = None) -> "Found":
+        """The feasible architecture with the least of a metric."""
+        from metanet.search_spaces import nearest
+
+        return nearest.extreme(self, metric, parse_constraints(constraints), 1)
+
+    def dearest(self, metric: str, constraints: Constraints = None) -> "Found":
+        """The feasible architecture with the most of a metric: under `macs <= 600M` the largest under this cap."""
+        from metanet.search_spaces import nearest
+
+        return nearest.extreme(self, metric, parse_constraints(constraints), -1)
 
     def mutate(self, spec: ArchSpec, rng: np.random.Generator, constraints: Constraints = None) -> ArchSpec:
         """A feasible architecture that differs in one effective gene, in more only where one does not suffice."""

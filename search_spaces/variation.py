@@ -95,6 +95,12 @@ def _violation(space: "Space", rows: Indices, sampler: "FeasibleSampler") -> np.
     return total
 
 
+def feasible_neighbours(space: "Space", row: Indices, sampler: "FeasibleSampler") -> Indices:
+    """(n, genes) the canonical, feasible rows that differ from a canonical row in one gene."""
+    rows = _neighbours(space, row)[1]
+    return np.asarray(space.canonical(rows[_new(space, rows, row, sampler)]))
+
+
 def _new(space: "Space", rows: Indices, row: Indices, sampler: "FeasibleSampler") -> Mask:
     """(n,) which rows are feasible and other architectures than `row`."""
     ok = space.valid(rows)

@@ -65,7 +65,9 @@ def test_refusals_name_the_part(text, message):
 
 def test_differences():
     a = ArchSpec.from_text(B1)
-    b = replace(a, resolution=160, stages=(*a.stages[:2], replace(a.stages[2], op="self_attention", width=96, head_dim=32)))
+    b = replace(
+        a, resolution=160, stages=(*a.stages[:2], replace(a.stages[2], op="self_attention", width=96, head_dim=32))
+    )
     assert a.diff(a) == {}
     assert a.diff(b) == {
         "resolution": (224, 160),
