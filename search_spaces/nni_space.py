@@ -60,7 +60,7 @@ class SpecModelSpace(ExecutableModelSpace):  # type: ignore[misc]  # NNI has no 
 
     sample   of a frozen one: the canonical sample of its architecture, which satisfies the constraints
 
-    `contains` says whether a sample itself satisfies them. `freeze` refuses none for that (NNI's TPE would end there, and
+    `contains` says whether a sample itself satisfies them. `freeze` refuses none for that (TPE would end there, and
     RegularizedEvolution gives up after 500 refusals) but takes an architecture near it that does (`Space.repair`).
     `random` draws uniformly from all that do, `grid` walks through them, each once.
     """
