@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metanet
@@ -56,6 +56,7 @@ def costs(samples):
     return {spec: metanet.cost(spec) for _, spec in samples if spec}
 
 
+@settings(max_examples=25)
 @given(st.sampled_from(sorted(SPACES)), st.integers(0, 2**32 - 1))
 def test_samples_and_architectures_are_inverse(name, seed):
     space = load_space(name)
