@@ -221,7 +221,7 @@ class FeasibleSampler:
         weights = self.contexts.weights
         counts = rng.multinomial(tries, weights / weights.sum())
         rows = [
-            self._rows(r, one.draw(int(count), rng))
+            self.rows(r, one.draw(int(count), rng))
             for r, (one, count) in enumerate(zip(self.contexts.made, counts, strict=True))
             if one and count
         ]
@@ -229,8 +229,11 @@ class FeasibleSampler:
         others = tuple(rule for rule in self.rules if rule.metric not in self.contexts.metrics)
         return together[self.satisfies(together, others)] if others else together
 
-    def _rows(self, resolution: int, paths: Paths) -> Indices:
-        """Paths as rows of choice indices."""
+    def rows(self, resolution: int, paths: Paths) -> Indices:
+        """Paths as canonical rows of choice indices.
+
+        paths: indices of the stem, of each stage's width, of the head; of each stage's option, anything at both ends
+        """
         space = self.space
         (stem, *widths, head), (_, *options, _) = paths
         columns = np.zeros((len(space.genes), len(stem)), dtype=np.int64)  # a column a row: written in one piece

@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": SHARED | {"search_spaces", "bench", "pretrain", "searchers"},
     "timm": NETWORKS,
     "hub": NETWORKS | {"runs"},
+    "check": NETWORKS,
     "export": NETWORKS | {"runs"},
     "__init__": NETWORKS,
     "__main__": {"cli"},
@@ -108,7 +109,7 @@ def test_import_metanet_loads_no_heavy_library():
     import subprocess
     import sys
 
-    heavy = ["fvcore", "lightning_fabric", "matplotlib", "optuna", "pandas", "plotly", "rich"]
+    heavy = ["fvcore", "lightning_fabric", "matplotlib", "nni", "optuna", "pandas", "plotly", "rich"]
     heavy += ["huggingface_hub", "onnx", "onnxruntime", "onnxscript", "safetensors", "sklearn", "timm", "torchvision"]
     code = f"import sys, metanet; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
