@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from metanet.errors import MetanetError, unknown
 
-METRICS = ("macs", "params", "activations", "memory")
+METRICS = ("macs", "params", "activations", "memory", "latency")
 SUFFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 
 _NUMBER = r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*([kMGBT]?)"
