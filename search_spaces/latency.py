@@ -91,7 +91,7 @@ class LatencyTable:
 
     def narrowed(self, space: "Space") -> "Space":
         """What was measured of a space, with latency as one more cost (`Space.timed`)."""
-        return space.where(**self.about["choices"]).timed(self)
+        return space.where(**self.about.get("choices", {})).timed(self)
 
     def spread(self, name: str) -> tuple[float, float, float]:
         """Quartiles of a part's measured times, in nanoseconds."""
