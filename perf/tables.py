@@ -100,6 +100,24 @@ def forward() -> str:
     return markdown(rows, _note(about, "python perf/forward.py") + "; 224 px, in turns in one process")
 
 
+def latency() -> str:
+    """How well latency adds up."""
+    about = _stored("latency")
+    rows = []
+    for row in about["rows"]:
+        error = row["error"]
+        cells = {
+            "networks are": row["networks are"],
+            "parts": row["parts"],
+            "seconds to measure": f"{row['seconds']:.0f}",
+        }
+        cells["networks take"] = f"{row['fastest'] / 1e6:.1f} to {row['slowest'] / 1e6:.1f} ms"
+        cells |= {"median error": f"{error['median']:.1f} %", "worst error": f"{error['worst']:.1f} %"}
+        cells |= {"Spearman": f"{error['spearman']:.3f}", "Kendall": f"{error['kendall']:.3f}"}
+        rows.append(cells | {"factor": f"{row['factor']:.3f}", "median error without": f"{error['plain']:.1f} %"})
+    return markdown(rows, f"{_note(about, 'python perf/latency.py')}; {about['options']['processor']}, one thread")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "members": members,
@@ -107,6 +125,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "times": times,
     "forward": forward,
+    "latency": latency,
 }
 
 

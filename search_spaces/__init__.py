@@ -3,18 +3,24 @@
 from metanet.search_spaces.catalogue import SPACES, load_space
 from metanet.search_spaces.choices import StageChoices
 from metanet.search_spaces.constraints import Constraint, parse_constraints
+from metanet.search_spaces.latency import LatencyTable
+from metanet.search_spaces.latency_build import build_latency
 from metanet.search_spaces.sandwich import SandwichConfig, train_supernet
 from metanet.search_spaces.space import Gene, Space
 from metanet.search_spaces.supernet import Supernet
+from metanet.search_spaces.timing import Setting as LatencySetting
 
 __all__ = [
     "SPACES",
     "Constraint",
     "Gene",
+    "LatencySetting",
+    "LatencyTable",
     "SandwichConfig",
     "Space",
     "StageChoices",
     "Supernet",
+    "build_latency",
     "load_space",
     "parse_constraints",
     "train_supernet",

@@ -6,6 +6,7 @@ The blocks' own `cost` fills the tables: it prices all widths and resolutions in
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,14 +15,17 @@ from numpy.typing import NDArray
 
 from metanet.blocks import BLOCKS, DOWN_MODULES, Tally
 from metanet.search_spaces.choices import Indices, StageOptions
+from metanet.search_spaces.latency import latency_of
+from metanet.search_spaces.part_tables import PartTables, part_tables
 from metanet.spec import HEAD_OPS, StageSpec
 
 if TYPE_CHECKING:
     from metanet.search_spaces.space import Space
 
 Table = NDArray[np.int64]
-SUMMED = ("macs", "params", "activations")
-PRICED = (*SUMMED, "peak")
+COUNTED = ("macs", "params", "activations")
+PRICED = (*COUNTED, "peak")
+SUMMED = (*COUNTED, "latency")
 BLOCK_GENES = ("op", "kernel", "se", "head_dim", "expansion")
 
 
@@ -63,26 +67,38 @@ class CostTable:
         self._ends = (stem, shapes[0]), (head, shapes[1])
         self._stages: dict[str, list[Table]] = {}
 
+    @cached_property
+    def _latency(self) -> PartTables:
+        """Nanoseconds. Raises MetanetError where the space has no latency table, or one that lacks a part."""
+        return part_tables(self.space, latency_of(self.space).of)
+
     def stem(self, metric: str) -> Table:
         """(resolutions, stem widths)."""
+        if metric == "latency":
+            return self._latency.stem
         tally, shape = self._ends[0]
         return np.broadcast_to(np.asarray(getattr(tally, metric)), shape)
 
     def head(self, metric: str) -> Table:
         """(resolutions, last widths, head widths)."""
+        if metric == "latency":
+            return self._latency.head
         tally, shape = self._ends[1]
         return np.broadcast_to(np.asarray(getattr(tally, metric)), shape)
 
     def stages(self, metric: str) -> list[Table]:
         """For each stage (resolutions, widths before, widths, options)."""
+        if metric == "latency":
+            return self._latency.stages
         if metric not in self._stages:
             self._stages[metric] = [parts.table(metric) for parts in self._parts]
         return self._stages[metric]
 
-    def __call__(self, rows: Indices, metrics: tuple[str, ...] = SUMMED) -> dict[str, Table]:
+    def __call__(self, rows: Indices, metrics: tuple[str, ...] = COUNTED) -> dict[str, Table]:
         """Costs of rows of choice indices (n, genes): metric -> (n,), equal to `metanet.cost` to the integer.
 
-        metrics   of "macs", "params", "activations", "memory" (bytes: batch 1, 4 a number)
+        metrics   of "macs", "params", "activations", "memory" (bytes: batch 1, 4 a number), "latency" (nanoseconds,
+                  by the space's own table)
         """
         at = self.space.column
         widths = [rows[:, at["stem_width"]], *(rows[:, at[f"stage{i}.width"]] for i in range(len(self.space.options)))]
@@ -95,7 +111,7 @@ class CostTable:
         widths: list[Indices],
         options: Sequence[NDArray[np.integer[Any]]],
         head: Indices,
-        metrics: tuple[str, ...] = SUMMED,
+        metrics: tuple[str, ...] = COUNTED,
     ) -> dict[str, Table]:
         """The same from option indices: widths of the stem and of each stage, an option for each stage; each (n,)."""
         places = []

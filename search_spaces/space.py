@@ -7,7 +7,7 @@ without effect has index 0; `encode` gives canonical rows, and equal networks ha
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from metanet.search_spaces.choices import (
     StageOptions,
 )
 from metanet.search_spaces.constraints import Constraints, parse_constraints
+from metanet.search_spaces.latency import LatencyTable, latency_of
 from metanet.spec import ArchSpec, StageSpec, reduces
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Space:
     """A set of architectures: every one that its choices make and that can be built.
 
     stages   for each stage its choices, or several alternative sets of choices, whose union the stage is
+    latency  what its networks' latency is predicted by, where it may be asked for (`timed`)
 
     A width that a head size does not divide excludes the architectures that would attend there, and no others.
     """
@@ -63,6 +65,7 @@ class Space:
     stem_width: tuple[int, ...]
     head_width: tuple[int, ...] = (1280,)
     resolution: tuple[int, ...] = (224,)
+    latency: LatencyTable | None = None
 
     def __post_init__(self) -> None:
         for name in NETWORK_GENES:
@@ -108,8 +111,11 @@ class Space:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that decides which architectures are in the space."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of everything that decides which architectures are in the space, and of what predicts latency."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "latency"}
+        if self.latency is not None:
+            values["latency"] = self.latency.fingerprint
+        return hashlib.sha256(json.dumps(values, sort_keys=True, default=asdict).encode()).hexdigest()
 
     @cached_property
     def size(self) -> int:
@@ -243,13 +249,17 @@ class Space:
         return True
 
     def price(self, spec: ArchSpec) -> dict[str, int]:
-        """The costs that constraints may name, at the architecture's own resolution, without classifier."""
+        """The costs that constraints may name, at the architecture's own resolution, without classifier; latency in
+        nanoseconds, where the space has a table."""
         cost = price(spec)
-        return {"macs": cost.macs, "params": cost.params, "activations": cost.activations, "memory": cost.memory()}
+        found = {"macs": cost.macs, "params": cost.params, "activations": cost.activations, "memory": cost.memory()}
+        return found if self.latency is None else {**found, "latency": self.latency.nanoseconds(spec)}
 
     def feasible(self, spec: ArchSpec, constraints: Constraints = None) -> bool:
         """Whether an architecture satisfies all constraints."""
         rules = parse_constraints(constraints)
+        if any(rule.metric == "latency" for rule in rules):
+            latency_of(self)
         return not rules or all(rule.holds(self.price(spec)) for rule in rules)
 
     def sampler(self, constraints: Constraints = None, weights: "Weights | None" = None) -> "FeasibleSampler":
@@ -345,6 +355,10 @@ class Space:
         for name, values in choices.items():
             space = _narrowed(space, name, tuple(values))
         return space
+
+    def timed(self, table: LatencyTable) -> "Space":
+        """The same space with latency as one more cost, by a measured table (`LatencyTable.load`)."""
+        return replace(self, latency=table)
 
     def distributions(self) -> "dict[str, CategoricalDistribution]":
         """Optuna's distributions of all genes that have a choice."""

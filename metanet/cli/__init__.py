@@ -9,7 +9,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from metanet.cli import bench, cost, export, pretrain, report, search, show, space
+from metanet.cli import bench, cost, export, latency, pretrain, report, search, show, space
 from metanet.cli import list as list_
 from metanet.errors import MetanetError
 
@@ -18,6 +18,7 @@ COMMANDS = {
     "show": show,
     "cost": cost,
     "space": space,
+    "latency": latency,
     "search": search,
     "pretrain": pretrain,
     "bench": bench,

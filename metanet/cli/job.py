@@ -14,13 +14,13 @@ from torch import Tensor
 
 from metanet.bench import Task, evaluator, score
 from metanet.blocks.initial import Init
-from metanet.cli.setting import split
+from metanet.cli.setting import space_of, split
 from metanet.data import Ids, ImageSource, Labelled, ids_sha256, load_images
 from metanet.errors import MetanetError, unknown
 from metanet.model import MetaNet
 from metanet.pretrain import ExpertClassification, ExpertConfig
 from metanet.runs import atomic_write, manifest, open_run, write_json
-from metanet.search_spaces import SandwichConfig, Space, Supernet, load_space, train_supernet
+from metanet.search_spaces import SandwichConfig, Space, Supernet, train_supernet
 from metanet.searchers import SAMPLERS, Controls, SearchResult, controls, load_result, search
 from metanet.spec import ArchSpec
 from metanet.training import weights_digest
@@ -31,7 +31,7 @@ FRESH = Init(layer_scale=0.1)  # attention is handicapped by the released 1e-6 i
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What `metanet search` is asked for; a resolution of None is searched, too."""
+    """What `metanet search` is asked for; a resolution of None is searched, too; latency: the file of a table."""
 
     space: str = "metanet-tiny"
     data: str = "mnist-5k"
@@ -44,6 +44,7 @@ class JobOptions:
     retrain_seeds: int = 3
     percents: tuple[float, ...] = (1, 10, 100)
     seed: int = 0
+    latency: str | None = None
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -83,9 +84,7 @@ class Outcome:
 
 def prepare(options: JobOptions) -> Setting:
     """Checks the options against space and data before anything is written."""
-    space = load_space(options.space)
-    if options.resolution is not None:
-        space = space.freeze(resolution=options.resolution)
+    space = space_of(options.space, options.resolution, options.latency)
     space.sample(1, options.constraints, seed=options.seed)  # an unsatisfiable request ends here
     images = load_images(options.data)
     parts = split(images, options.seed)

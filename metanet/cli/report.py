@@ -14,17 +14,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", help="journal file of a search")
     parser.add_argument("--space", default="metanet-tiny", help="space that was searched (default: %(default)s)")
     parser.add_argument("--resolution", type=int, help="resolution that the space was fixed at")
+    parser.add_argument("--latency", metavar="TABLE", help="latency table that the space was searched with")
     parser.add_argument("--out", default="study.html", help="file to write (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes the report and says where it is."""
-    from metanet.search_spaces import load_space
+    from metanet.cli.setting import space_of
     from metanet.searchers import load_result
 
-    space = load_space(args.space)
-    if args.resolution is not None:
-        space = space.freeze(resolution=args.resolution)
-    load_result(args.study, space).report(args.out)
+    load_result(args.study, space_of(args.space, args.resolution, args.latency)).report(args.out)
     print(f"wrote {args.out}")
     return 0

@@ -25,6 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RULES",
         help="that every network keeps (default: %(default)s)",
     )
+    where.add_argument(
+        "--latency", metavar="TABLE", help="file of `metanet latency build`: rules may name latency, as 'latency <= …'"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--sampler", default="evolution", help="evolution or random (default: %(default)s)")
     how.add_argument("--trials", type=int, default=60, help="architectures to score (default: %(default)s)")
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         retrain_seeds=args.retrain_seeds,
         percents=tuple(args.percents),
         seed=args.seed,
+        latency=args.latency,
     )
     verdict = run_job(options, args.out, quiet=args.quiet or None)
     print(verdict)

@@ -1,9 +1,10 @@
-"""Which images are for what, the same in every command, so that what one command trained another can test."""
+"""What commands share: which images are for what, so that what one command trained another can test, and the space."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from metanet.data import Ids, ImageSource
+    from metanet.search_spaces import Space
 
 SHARES = {"weights": 0.5, "selection": 0.2, "test": 0.3}
 
@@ -13,3 +14,14 @@ def split(images: "ImageSource", seed: int) -> "dict[str, Ids]":
     from metanet.data import stratified_split
 
     return stratified_split(images.labels, SHARES, seed=seed)
+
+
+def space_of(name: str, resolution: int | None = None, latency: str | None = None) -> "Space":
+    """The space of that name, with the resolution fixed; with the file of a latency table the part of it that was
+    measured, with latency as one more cost."""
+    from metanet.search_spaces import LatencyTable, load_space
+
+    space = load_space(name)
+    if resolution is not None:
+        space = space.freeze(resolution=resolution)
+    return space if latency is None else LatencyTable.load(latency).narrowed(space)
