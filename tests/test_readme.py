@@ -45,9 +45,7 @@ def test_the_python_of_the_pages_runs_when_pasted(page, tmp_path):
 def test_tables_are_generated():
     assert len(re.findall(r"<!-- table: \w+ -->\n\| ", PAGES["README.md"])) >= 4
     assert "<!-- table: members -->\n| " in PAGES["models.md"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "perf" / "tables.py", "--check"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, ROOT / "perf" / "tables.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
