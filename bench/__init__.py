@@ -2,7 +2,7 @@
 
 from metanet.bench.baselines import Constant, RawPixels, default_baselines, random_twin, timm_backbone
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
-from metanet.bench.features import FeatureCache, extract, state_sha256
+from metanet.bench.features import FeatureCache, extract
 from metanet.bench.linear import PROBES, LinearProbe
 from metanet.bench.ridge import RidgeLoo
 from metanet.bench.score import score
@@ -23,6 +23,5 @@ __all__ = [
     "extract",
     "random_twin",
     "score",
-    "state_sha256",
     "timm_backbone",
 ]

@@ -1,6 +1,5 @@
 """The pooled features of a frozen backbone, with proof that it stayed frozen."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
@@ -8,11 +7,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from metanet.data import Ids, ImageSource
 from metanet.errors import MetanetError
 from metanet.model import Backbone
+from metanet.training import state_sha256
 
 Features: TypeAlias = npt.NDArray[np.float32]
 
@@ -74,20 +74,6 @@ class FeatureCache:
             order = np.argsort(known)
             known, rows = self._known[key] = known[order], rows[order]
         return rows[np.searchsorted(known, ids)]
-
-
-def state_sha256(module: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers, those that are not saved too: names, types, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in _state(module):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()
 
 
 @contextmanager

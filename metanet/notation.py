@@ -3,10 +3,10 @@
     mn1/s32/h1280/r224/mb3+se:1x24:e1/L:mb3+se:2x48:e4:s2/LG:sa32:4x128:e2
 
 `mn1` is the version; s, h and r are stem width, head width and resolution; then come the stages. A stage is
-[module:]op:DEPTHxWIDTH:eEXPANSION[:s2]. Ops: mb3 and fmb5 (MBConv and fused MBConv with their kernels; +se), sa32, xca32
-and wa32w7 (self-, channel and window attention with head size and window), mlp7 (token MLP with its grid). Modules: L, LG,
-G (local, local-global, global; LG32 and G32 with the head size where the op has none). Genes without effect are not
-written. Every character may stand in a file name but for the slash, and in a shell without quotes.
+[module:]op:DEPTHxWIDTH:eEXPANSION[:s2]. Ops: mb3 and fmb5 (MBConv and fused MBConv with their kernels; +se), sa32,
+xca32 and wa32w7 (self-, channel and window attention with head size and window), mlp7 (token MLP with its grid).
+Modules: L, LG, G (local, local-global, global; LG32 and G32 with the head size where the op has none). Genes without
+effect are not written. Every character may stand in a file name but for the slash, and in a shell without quotes.
 """
 
 import re
@@ -68,9 +68,9 @@ def _stage(i: int, text: str) -> StageSpec:
     found = _STAGE.fullmatch(text)
     if found is None or found["op"] not in OPS:
         raise MetanetError(
-            f"stage {i} of an architecture cannot be read, got {text!r}: write it as [L:|LG:|G:]op:DEPTHxWIDTH:eEXPANSION"
-            "[:s2] with an op such as mb3, mb3+se, fmb5, sa32, xca32, wa32w7 or mlp7"
-        )
+            f"stage {i} of an architecture cannot be read, got {text!r}: write it as "
+            "[L:|LG:|G:]op:DEPTHxWIDTH:eEXPANSION[:s2] with an op such as mb3, mb3+se, fmb5, sa32, xca32, wa32w7 or
+        mlp7" )
     op, number, head = OPS[found["op"]], int(found["number"]), found["down_head"]
     extra: dict[str, Any] = {"kernel": number, "se": bool(found["se"])} if op in CONV_OPS else {}
     extra |= {"head_dim": number} if op in HEAD_OPS else {"head_dim": int(head)} if head else {}

@@ -6,6 +6,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -54,12 +55,13 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     ]
 
 
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over the names, types and bytes of all parameters and buffers."""
+def state_sha256(module: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers, those that are not saved too: names, types, shapes and bytes."""
     digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    for path, part in module.named_modules():  # in the order of a state_dict
+        for name, value in chain(part.named_parameters(path, recurse=False), part.named_buffers(path, recurse=False)):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

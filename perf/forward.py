@@ -1,4 +1,4 @@
-"""Inference on a CPU: networks fused and not, and others' networks, against a literal transcription of the released code.
+"""Inference on a CPU: networks, fused and not, and others', against a literal transcription of the released code.
 
 Everything of a cell runs in turns in a process of its own, 224 px, random weights; ratios are (seconds of the literal
 network) / (seconds of this one) within a round. Writes perf/results/forward.json after each cell; what is there is not

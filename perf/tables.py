@@ -118,6 +118,28 @@ def latency() -> str:
     return markdown(rows, f"{_note(about, 'python perf/latency.py')}; {about['options']['processor']}, one thread")
 
 
+def precision() -> str:
+    """What bfloat16 costs in accuracy."""
+    about, rows = _stored("precision"), []
+    for row in about["rows"]:
+        cells = {"network": row["network"], "way": row["way"], "accuracy": f"{row['accuracy']:.2%}"}
+        apart = {
+            "points from eager": f"{100 * row['difference']:+.2f}",
+            "95 % over test images": _points(row["images"]),
+            "95 % over trainings": _points(row["networks"]),
+            "answers that count otherwise": f"{row['changed']:.2%}",
+            "error of a feature (largest)": "{:.1e} ({:.1e})".format(*row["error"]),
+        }
+        rows.append(cells | (dict.fromkeys(apart, "–") if row["way"] == "eager" else apart))
+    seeds = len(about["options"]["seeds"])
+    note = f"{seeds} trainings each; errors as shares of the spread between images"
+    return markdown(rows, f"{_note(about, 'python perf/precision.py')}; {note}")
+
+
+def _points(ends: list[float]) -> str:
+    return "{:+.2f} to {:+.2f}".format(*(100 * end for end in ends))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "members": members,
@@ -126,6 +148,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "times": times,
     "forward": forward,
     "latency": latency,
+    "precision": precision,
 }
 
 

@@ -16,7 +16,7 @@ from metanet.errors import MetanetError, unknown
 from metanet.model import MetaNet
 from metanet.pretrain.stage import StageResult
 from metanet.runs import atomic_write, fingerprint, open_run
-from metanet.training import cosine, parameter_groups, resumable, weights_digest
+from metanet.training import cosine, parameter_groups, resumable, state_sha256
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("32-true", "bf16-mixed")  # none of them has a loss scale, which would be one more state to resume
@@ -99,7 +99,7 @@ class ExpertClassification:
             "task": task,
             "images": data.images.fingerprint,
             "ids": ids_sha256(data.ids),
-            "start": weights_digest(backbone),
+            "start": state_sha256(backbone),
             "config": json.dumps(asdict(config), sort_keys=True),
         }
         batch_size = min(config.batch_size, len(data.ids))

@@ -178,7 +178,7 @@ class StageOptions:
         return valid
 
     def weight(self, factors: Mapping[str, Sequence[float]]) -> NDArray[np.float64]:
-        """(widths before, widths, options): the product of the factors of a stage's genes, those without effect left out.
+        """(widths before, widths, options): the product of the factors of a stage's genes that have an effect.
 
         factors   gene -> a factor for each of its choices
         """

@@ -33,7 +33,7 @@ _SIGNS = ("<=", "<", ">=", ">", "=", "==")
 
 @dataclass(frozen=True)
 class Constraint:
-    """low <= metric <= high, both ends included; metrics are whole numbers (memory in bytes, latency in nanoseconds)."""
+    """low <= metric <= high, both ends included; metrics are whole numbers (memory: bytes, latency: nanoseconds)."""
 
     metric: str
     low: float = -math.inf
@@ -78,7 +78,8 @@ def parse_constraints(text: Constraints) -> tuple[Constraint, ...]:
 
 @lru_cache(maxsize=64)
 def _parse(text: str) -> tuple[Constraint, ...]:
-    reader, found = _Reader(text), []
+    reader = _Reader(text)
+    found: list[Constraint] = []
     while not reader.ended():
         if found and not (reader.takes(",") or reader.takes("and")):
             reader.fail("expected a comma before the next rule")

@@ -1,15 +1,15 @@
 """How many architectures satisfy constraints: exactly where they can be enumerated, else between certified brackets.
 
-One rule. Let F(x) be the number of architectures whose costs, each option's rounded down to bins, sum to at most the bin
-of x, and C(x) the same with costs rounded up. Then C(x) <= #{cost <= x} <= F(x), hence for a window
+One rule. Let F(x) be the number of architectures whose costs, each option's rounded down to bins, sum to at most the
+bin of x, and C(x) the same with costs rounded up. Then C(x) <= #{cost <= x} <= F(x), hence for a window
 
     C(high) - F(low - 1) <= #{low <= cost <= high} <= F(high) - C(low - 1).
 
 Both are polynomial products over the chain of stages, by FFT; its rounding error is bounded (`GROWTH`) and added to the
 brackets. Where a bin is no wider than the greatest common divisor of all costs, nothing is rounded, and both meet.
 
-Several rules: what one rule alone allows and the sampler's own bound are upper brackets, the distinct architectures that
-were drawn are a lower one, and the share of tries that are kept gives an estimate in between.
+Several rules: what one rule alone allows and the sampler's own bound are upper brackets, the distinct architectures
+that were drawn are a lower one, and the share of tries that are kept gives an estimate in between.
 """
 
 import math

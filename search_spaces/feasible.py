@@ -73,8 +73,9 @@ class FeasibleSampler:
 
     @cached_property
     def _allowed(self) -> list[list[Mask]]:
-        """For each resolution, for each layer (before, behind, options): what can be built and may be part of a feasible
-        architecture as far as each rule alone can tell."""
+        """For each resolution, for each layer (before, behind, options): what can be built and may be part of a
+        feasible
+        network as far as each rule alone can tell."""
         caps = [rule.high for rule in self.rules if rule.metric == "memory"]
         found = []
         for r in range(len(self.space.resolution)):
@@ -101,7 +102,7 @@ class FeasibleSampler:
 
     @classmethod
     def unchecked(cls, space: "Space", rules: tuple[Constraint, ...]) -> "FeasibleSampler | None":
-        """A sampler by chains alone, made quickly, whose tries may all fail; None where a bound shows that they must."""
+        """A sampler by chains alone, made quickly; its tries may all fail. None where a bound shows that they must."""
         made = cls.__new__(cls)
         made.space, made.rules, made.factors = space, rules, {}
         if any(made._outside(rule) for rule in rules):
@@ -175,7 +176,7 @@ class FeasibleSampler:
         for r in range(len(self.space.resolution)):
             window = self._window(metric, r) if metric else (0, 0)
             layers = [Layer(c, w) for c, w in zip(self._costs(metric, r), self._weights(r), strict=True)]
-            made.append(Chain(layers, *window, bins) if window else None)
+            made.append(Chain(layers, window[0], window[1], bins) if window else None)
         return _Contexts(made, (metric,) if metric else (), self._factors("resolution"))
 
     def _planes(self) -> _Contexts:
@@ -183,14 +184,14 @@ class FeasibleSampler:
         a, b = self._ranked[:2]
         made: list[Chain | Plane | None] = []
         for r in range(len(self.space.resolution)):
-            windows = self._window(a, r), self._window(b, r)
-            if windows[0] is None or windows[1] is None:
+            first, second = self._window(a, r), self._window(b, r)
+            if first is None or second is None:
                 made.append(None)
                 continue
             parts = zip(self._costs(a, r), self._costs(b, r), self._weights(r), strict=True)
             layers = [PlaneLayer((x, y), w) for x, y, w in parts]
-            lows, highs = zip(*windows, strict=True)  # type: ignore[arg-type]
-            narrow = min((high - low) / high for low, high in zip(lows, highs, strict=True)) < NARROW
+            narrow = min((high - low) / high for low, high in (first, second)) < NARROW
+            lows, highs = (first[0], second[0]), (first[1], second[1])
             made.append(Plane(layers, lows, highs, FINE if narrow else SIDE))
         return _Contexts(made, (a, b), self._factors("resolution"))
 

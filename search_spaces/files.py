@@ -9,11 +9,12 @@
           - {depth: [1, 2], width: [32], expansion: [4], op: [mbconv], stride: 2}
           - {depth: [2, 3], width: [32, 48], expansion: [2], op: [self_attention], head_dim: [16], stride: 2}
 
-JSON is read as the YAML that it is. The fields are those of `Space` and `StageChoices`; a single value is a choice of one.
+JSON is read as the YAML that it is. The fields are those of `Space` and `StageChoices`; a single value is a choice of
+one.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ stages:
 def load(path: str | os.PathLike[str]) -> Space:
     """The space in a YAML or JSON file.
 
-    Raises MetanetError with the file and the line where it cannot be read, names an unknown or repeated field, lacks one,
-    or holds a value that no stage can have.
+    Raises MetanetError with the file and the line where it cannot be read, names an unknown or repeated field, lacks
+    one, or holds a value that no stage can have.
     """
     import yaml  # type: ignore[import-untyped]
 
@@ -79,7 +80,8 @@ def dump(space: Space) -> str:
         {"alternatives": [plain(one) for one in stage]} if isinstance(stage, tuple) else plain(stage)
         for stage in space.stages
     ]
-    return yaml.safe_dump({"name": space.name, **network, "stages": stages}, sort_keys=False, default_flow_style=None)
+    values = {"name": space.name, **network, "stages": stages}
+    return str(yaml.safe_dump(values, sort_keys=False, default_flow_style=None))
 
 
 class _Reader:
@@ -131,11 +133,11 @@ class _Reader:
                 raise self.fail(_field(node, error), str(error).replace("stage0.", "")) from None
         return made
 
-    def fields(self, node: Any, of: type, what: str, nodes: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+    def fields(self, node: Any, of: type, what: str, nodes: Collection[str] = ()) -> dict[str, Any]:
         """The values of a mapping by name; those in `nodes` stay YAML nodes."""
         if node.id != "mapping":
             raise self.fail(node, f"{what} must be a mapping of fields to values, got {node.value!r}")
-        known: Mapping[str, Any] = {f.name: f for f in fields(of)}  # type: ignore[arg-type]
+        known: Mapping[str, Any] = {f.name: f for f in fields(of)}
         found: dict[str, Any] = {}
         for key, value in node.value:
             if key.value not in known:
@@ -166,11 +168,11 @@ class _Reader:
 
         loader = yaml.SafeLoader("")
         try:
-            return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return loader.construct_object(node, deep=True)
         except yaml.YAMLError as error:
             raise self.fail(node, f"cannot be read ({error})") from None
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
 
 
 def _field(node: Any, error: MetanetError) -> Any:

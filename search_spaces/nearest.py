@@ -44,7 +44,7 @@ class Found:
 
 
 def nearest(space: "Space", wish: Mapping[str, float], rules: tuple[Constraint, ...] = ()) -> Found:
-    """The feasible architecture whose largest relative deviation from the wished costs is least; see `Space.nearest`."""
+    """The feasible architecture with the least of the largest relative deviation from the wish; see `Space.nearest`."""
     if not wish:
         raise MetanetError("nearest needs at least one wished cost, such as macs=3e9")
     for metric, value in wish.items():
@@ -53,7 +53,7 @@ def nearest(space: "Space", wish: Mapping[str, float], rules: tuple[Constraint, 
             raise MetanetError(f"a wished cost must be above 0, got {metric}={value}")
 
     def far(costs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
-        return np.max([np.abs(costs[metric] / value - 1) for metric, value in wish.items()], axis=0)
+        return np.asarray(np.max([np.abs(costs[metric] / value - 1) for metric, value in wish.items()], axis=0))
 
     if space.size <= ENUMERABLE:
         row = _best_of_all(space, rules, tuple(wish), far)
@@ -131,7 +131,7 @@ def _polished(
                 break
             here, distance = near[distances.argmin()], distances.min()
         ends.append((float(distance), here))
-    return min(ends, key=lambda end: end[0])[1]
+    return np.asarray(min(ends, key=lambda end: end[0])[1])
 
 
 def in_the_way(space: "Space", rules: tuple[Constraint, ...]) -> list[str]:

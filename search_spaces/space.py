@@ -285,8 +285,8 @@ class Space:
     ) -> list[ArchSpec]:
         """`n` architectures, uniform over all that satisfy the constraints, with replacement.
 
-        weights   of genes, such as {"op": {"self_attention": 4.0}, "stage0.depth": {1: 0.5}}: an architecture is drawn in
-                  proportion to the product of the weights of its values, 1 for those that are not named
+        weights   of genes, such as {"op": {"self_attention": 4.0}, "stage0.depth": {1: 0.5}}: an architecture is drawn
+                  in proportion to the product of the weights of its values, 1 for those that are not named
 
         The same seed draws the same. Raises MetanetError where nothing satisfies the constraints.
         """

@@ -1,11 +1,11 @@
 """`uninet`: the space that UniNet was found in, and `uninet-scaled`, which holds its larger members, too.
 
-Published (Liu et al., UniNet, 2022, and its first version, arXiv 2110.04035): five searched stages; in each one operator
-of convolution, depthwise convolution, attention, local attention and MLP; expansions 2 to 6; channels 0.5 to 1.5 times
-and repeats -2 to +2 around those of an EfficientNet-like base; a local, local-global or global module before each stage.
-UniNet-B0 and -B1 are the result. The base itself is not published: ours is the one below, of which B0 is a point.
-Our reading, too: convolution is a fused MBConv, local attention works in windows, kernels are 3x3 and squeeze as in the
-released networks; the first stage is the released one, a single MBConv of 24 channels.
+Published (Liu et al., UniNet, 2022, and its first version, arXiv 2110.04035): five searched stages; in each one
+operator of convolution, depthwise convolution, attention, local attention and MLP; expansions 2 to 6; channels 0.5 to
+1.5 times and repeats -2 to +2 around those of an EfficientNet-like base; a local, local-global or global module before
+each stage. UniNet-B0 and -B1 are the result. The base itself is not published: ours is the one below, of which B0 is a
+point. Our reading, too: convolution is a fused MBConv, local attention works in windows, kernels are 3x3 and squeeze as
+in the released networks; the first stage is the released one, a single MBConv of 24 channels.
 
 `uninet-scaled` has, stage by stage, the depths and widths between those of B0 and B6, and the members' resolutions.
 """

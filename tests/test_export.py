@@ -286,14 +286,6 @@ def test_every_operator_and_downsampling_module(part, end, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["MN-B4", "UniNet-B1"])
-def test_members_of_the_zoo_export_at_any_size(name, tmp_path):
-    net = lively(metanet.create(name, device="meta").spec, classes=10)
-    done = export(net, tmp_path / "net.onnx", resolution=64)
-    assert agrees(net, done.path, (1, 64, 64), (3, 97, 65))
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_four_gigabytes_of_weights_stand_beside_the_file(tmp_path):
     net = MetaNet(metanet.create("MN-B15", device="meta").spec, init=Init(0.5, False), seed=0).eval()

@@ -311,7 +311,7 @@ def test_a_real_measurement(tmp_path, capsys):
     assert main(["space", "metanet-tiny", "--latency", out]) == 0
     said = capsys.readouterr().out
     low, high = measured.narrowed(load_space("metanet-tiny")).table.extremes("latency")
-    assert main(["search", "--latency", out, "--constraints", "latency <= 100", "--out", str(tmp_path / "run")]) == 2
+    assert main(["search", "--latency", out, "--constraints", "latency <= 100ns", "--out", str(tmp_path / "run")]) == 2
     assert "the nearest attainable value is" in capsys.readouterr().err and not (tmp_path / "run").exists()
     assert "9 distinct architectures" in said and f"latency: {low:,} to {high:,} ns" in said
 

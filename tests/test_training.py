@@ -1,4 +1,6 @@
-"""Schedules, parameter groups and the digest of weights."""
+"""Schedules, parameter groups and the digest of a module's state."""
+
+import hashlib
 
 import pytest
 import torch
@@ -6,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from metanet.training import cosine, parameter_groups, weights_digest
+from metanet.training import cosine, parameter_groups, state_sha256
 
 
 @given(st.integers(1, 500), st.integers(0, 50), st.floats(1e-6, 1.0), st.floats(0.0, 1e-7))
@@ -37,11 +39,38 @@ def test_only_matrices_and_kernels_decay():
     assert [tuple(p.shape) for p in free["params"]] == [(4,), (4,), (4,), (2,)]
 
 
-@pytest.mark.parametrize("name", ["weight", "bias", "running_var", "num_batches_tracked"])
-def test_the_digest_of_weights_sees_every_value(name):
-    net = nn.BatchNorm1d(3)
-    before = weights_digest(net)
-    assert weights_digest(nn.BatchNorm1d(3)) == before
+class Counting(nn.BatchNorm1d):
+    def __init__(self):
+        super().__init__(3)
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "running_var", "num_batches_tracked", "calls"])
+def test_the_digest_of_a_state_sees_every_value_saved_or_not(name):
+    net = nn.Sequential(Counting())
+    before = state_sha256(net)
+    assert state_sha256(nn.Sequential(Counting())) == before
     with torch.no_grad():
-        net.state_dict()[name].add_(1)
-    assert weights_digest(net) != before
+        getattr(net[0], name).add_(1)
+    assert state_sha256(net) != before
+
+
+def test_the_digest_of_a_state_sees_types_shapes_and_names():
+    def digest(value, name="value"):
+        module = nn.Module()
+        module.register_buffer(name, value)
+        return state_sha256(module)
+
+    zero = torch.zeros(2, 1)
+    different = [zero, zero.T, zero[:0], zero.int(), zero.bfloat16(), zero.bool(), torch.tensor(0.0)]
+    assert len({digest(value) for value in different} | {digest(zero, "other")}) == len(different) + 1
+    assert digest(torch.ones(2, 4)[:, ::2]) == digest(torch.ones(2, 2))  # strides are no part of a value
+
+
+def test_the_digest_of_a_state_stays_what_stored_runs_know():
+    net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    with torch.no_grad():
+        for layer, value in zip(net, (1.0, -2.0), strict=True):
+            layer.weight.fill_(value)
+    state = b"0.weight torch.float32 (1, 1)\x00\x00\x80\x3f1.weight torch.float32 (1, 1)\x00\x00\x00\xc0"
+    assert state_sha256(net) == hashlib.sha256(state).hexdigest()

@@ -23,7 +23,7 @@ from metanet.runs import atomic_write, manifest, open_run, write_json
 from metanet.search_spaces import SandwichConfig, Space, Supernet, train_supernet
 from metanet.searchers import SAMPLERS, Controls, SearchResult, controls, load_result, search
 from metanet.spec import ArchSpec
-from metanet.training import weights_digest
+from metanet.training import state_sha256
 
 CALIBRATION = (2, 250)  # batches, and images a batch, for a sub-network's BatchNorm statistics
 FRESH = Init(layer_scale=0.1)  # attention is handicapped by the released 1e-6 in short runs
@@ -152,7 +152,7 @@ def _searches(
     options: JobOptions, setting: Setting, supernet: Supernet, folder: Path, quiet: bool | None
 ) -> tuple[SearchResult[ArchSpec], Controls[ArchSpec]]:
     """The search and its controls, on one evaluator at one budget."""
-    evaluate = evaluator(setting.task, _networks(setting, supernet), weights=weights_digest(supernet))
+    evaluate = evaluator(setting.task, _networks(setting, supernet), weights=state_sha256(supernet))
     shared: dict[str, Any] = {
         "constraints": options.constraints,
         "trials": options.trials,

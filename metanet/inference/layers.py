@@ -29,8 +29,11 @@ def recording() -> bool:
 
 def by_name(x: Tensor) -> bool:
     """Whether oneDNN may be called by name: on a CPU in a type that it computes in, not where a gradient is asked for,
-    and not while a graph is recorded (compilers find and pack plain convolutions by themselves)."""
+    not under autocast (which knows torch's names alone), and not while a graph is recorded (compilers find and pack
+    plain convolutions by themselves)."""
     if recording() or x.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if torch.is_autocast_enabled("cpu"):
         return False
     if x.requires_grad and torch.is_grad_enabled():
         return False
@@ -40,7 +43,8 @@ def by_name(x: Tensor) -> bool:
 
 
 class Packing(nn.Module):
-    """Keeps a second copy of `weight` in oneDNN's own layout; made at the first call, dropped when weights move."""
+    """Keeps a second copy of `weight` in oneDNN's own layout: made at the first call, dropped when weights move or are
+    loaded. A weight that is changed in place by other means is not followed."""
 
     weight: nn.Parameter
     bias: nn.Parameter
@@ -54,6 +58,10 @@ class Packing(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self.packed = None
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self.packed = None
+        super()._load_from_state_dict(*args)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "packed": None}

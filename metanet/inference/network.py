@@ -110,10 +110,12 @@ class Fused(nn.Module):
         return stage(x)  # type: ignore[no-any-return]
 
     def compile(self, *args: Any, **options: Any) -> None:
-        """Compiles the network in place, with the arguments of torch.compile.
+        """Compiles the network in place; all arguments are those of torch.compile.
 
-        The early stages still take a few images at a time, which torch.compile(fused) as a whole would unroll. Ten to
-        twenty per cent more come from torch._inductor.config.freezing = True before the first call.
+        The early stages still take a few images at a time: the loop over them stays outside of the compiled parts,
+        where torch.compile(fused) would take all images at once. With options={"freezing": True}, and gradients
+        disabled at the first call, torch's compiler makes the weights constants of its program and lays them out for
+        oneDNN in advance; they must not be changed after that. Copies and pickles are not compiled.
         """
         for name in COMPILED:
             self.__dict__[name] = torch.compile(getattr(type(self), name).__get__(self), *args, **options)
