@@ -69,8 +69,8 @@ def _stage(i: int, text: str) -> StageSpec:
     if found is None or found["op"] not in OPS:
         raise MetanetError(
             f"stage {i} of an architecture cannot be read, got {text!r}: write it as "
-            "[L:|LG:|G:]op:DEPTHxWIDTH:eEXPANSION[:s2] with an op such as mb3, mb3+se, fmb5, sa32, xca32, wa32w7 or
-        mlp7" )
+            "[L:|LG:|G:]op:DEPTHxWIDTH:eEXPANSION[:s2], with an op such as mb3+se, fmb5, sa32, xca32, wa32w7 or mlp7"
+        )
     op, number, head = OPS[found["op"]], int(found["number"]), found["down_head"]
     extra: dict[str, Any] = {"kernel": number, "se": bool(found["se"])} if op in CONV_OPS else {}
     extra |= {"head_dim": number} if op in HEAD_OPS else {"head_dim": int(head)} if head else {}
