@@ -9,6 +9,7 @@ from metanet.search_spaces.sandwich import SandwichConfig, train_supernet
 from metanet.search_spaces.space import Gene, Space
 from metanet.search_spaces.supernet import Supernet
 from metanet.search_spaces.timing import Setting as LatencySetting
+from metanet.search_spaces.union import Union
 
 __all__ = [
     "SPACES",
@@ -20,6 +21,7 @@ __all__ = [
     "Space",
     "StageChoices",
     "Supernet",
+    "Union",
     "build_latency",
     "load_space",
     "parse_constraints",

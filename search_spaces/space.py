@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from metanet.search_spaces.counting import Count
     from metanet.search_spaces.feasible import FeasibleSampler, Weights
     from metanet.search_spaces.nearest import Found
+    from metanet.search_spaces.union import Union
 
 NETWORK_GENES = ("resolution", "stem_width", "head_width")
 Stage = StageChoices | tuple[StageChoices, ...]
@@ -359,6 +360,27 @@ class Space:
     def timed(self, table: LatencyTable) -> "Space":
         """The same space with latency as one more cost, by a measured table (`LatencyTable.load`)."""
         return replace(self, latency=table)
+
+    def __or__(self, other: "Space | Union") -> "Union":
+        """The union with another space: every architecture of both, each once."""
+        from metanet.search_spaces.union import united
+
+        return united(self, other)
+
+    def shared(self, gene: str) -> "Union":
+        """The architectures in which a gene has one value in all stages that have it, as `shared("kernel")`."""
+        from metanet.search_spaces.union import Union
+
+        if gene not in STAGE_GENES:
+            raise unknown("gene of a stage", gene, STAGE_GENES)
+        values = [set(options.choices[gene]) for options in self.options]
+        every = [value for value in self.options[0].choices[gene] if all(value in own for own in values)]
+        if len(every) < 2:
+            raise MetanetError(
+                f"all stages of {self.name} have {len(every)} values of {gene} in common: two are needed"
+            )
+        parts = (replace(self.where(**{gene: (value,)}), name=f"{self.name} {gene}={value}") for value in every)
+        return Union(f"{self.name} of one {gene}", tuple(parts))
 
     def distributions(self) -> "dict[str, CategoricalDistribution]":
         """Optuna's distributions of all genes that have a choice."""
