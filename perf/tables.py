@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from metanet.factory import MODELS
+from metanet.factory import MODELS, find
 from metanet.report.members import SIDES, facts
 from metanet.report.style import quantity
+from metanet.search_spaces import SPACES
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -62,6 +63,18 @@ def members() -> str:
     return markdown(rows, "`metanet list --json`; activations and memory of one image at the resolution in the table")
 
 
+def spaces() -> str:
+    """The spaces by name."""
+    members, rows = {name: find(name).spec for name in MODELS}, []
+    for space in SPACES.values():
+        ends = {metric: [quantity(end) for end in space.table.extremes(metric)] for metric in ("macs", "params")}
+        size = f"{space.size:,}" if space.size < 10**12 else f"{space.size:.3g}"
+        cells = {"name": space.name, "architectures": size, "px": ", ".join(map(str, space.resolution))}
+        cells |= {"MACs": " to ".join(ends["macs"]), "parameters": " to ".join(ends["params"])}
+        rows.append(cells | {"holds": ", ".join(name for name, spec in members.items() if space.contains(spec)) or "–"})
+    return markdown(rows, "`metanet space list`; cheapest to dearest architecture, without classifier")
+
+
 def basics() -> str:
     """What the basics cost."""
     about = _stored("basics")
@@ -84,20 +97,36 @@ def times() -> str:
 
 
 def forward() -> str:
-    """How fast networks run, fused and not."""
+    """How fast networks run, fused, compiled and not."""
     about = _stored("forward")
     rows = [
         {
-            "network": row["network"],
+            "network": row["way"] if row["kind"] == "peers" and row["way"] != "literal" else row["network"],
+            "way": "timm, eager" if row["kind"] == "peers" and row["way"] != "literal" else row["way"],
             "batch": row["batch"],
-            "way": row["way"],
+            "malloc": "keeps memory" if row["keeping"] else "default",
             "images a second": f"{row['images']:.1f}",
-            "times the first (quartiles)": f"{row['ratio'][1]:.2f} ({row['ratio'][0]:.2f} to {row['ratio'][2]:.2f})",
+            "times the literal one (quartiles)": "{1:.2f} ({0:.2f} to {2:.2f})".format(*row["ratio"]),
             "share of the matmul rate": f"{row['matmul']:.0%}",
         }
-        for row in about["rows"]
+        for row in sorted(about["rows"], key=lambda row: (row["kind"] == "peers", row["network"], -row["batch"]))
     ]
-    return markdown(rows, _note(about, "python perf/forward.py") + "; 224 px, in turns in one process")
+    return markdown(rows, _note(about, "python perf/forward.py") + "; 224 px, each block in turns in one process")
+
+
+def limits() -> str:
+    """Where the time of a fused MN-B4 goes."""
+    about = _stored("limits")
+    rows = []
+    for row in about["rows"]:
+        kernels = sorted(row["kernels"].items(), key=lambda item: -item[1])
+        parts = [*kernels, ("all kernels, called alone", sum(row["kernels"].values()))]
+        parts += [("the network", row["whole"]), ("its MACs in one large matrix product", row["product"])]
+        parts.append(("one call with 65,536 MACs", row["call"]))
+        for what, took in parts:
+            share = f"{took / row['whole']:.0%}"
+            rows.append({"batch": row["batch"], "what": what, "ms": f"{1e3 * took:.0f}" if took > 1e-3 else f"{1e3 * took:.2f}", "of the network": share})
+    return markdown(rows, _note(about, "python perf/limits.py"))
 
 
 def latency() -> str:
@@ -143,10 +172,12 @@ def _points(ends: list[float]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "members": members,
+    "spaces": spaces,
     "basics": basics,
     "demo": demo,
     "times": times,
     "forward": forward,
+    "limits": limits,
     "latency": latency,
     "precision": precision,
 }
