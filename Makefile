@@ -28,7 +28,7 @@ demo: $(READY) ## search metanet-tiny on MNIST-5k, retrain and score the winner:
 	@$(BIN)/metanet search --out runs/demo
 
 test: $(READY) lint types ## formatting, lint, types and all tests but the slow ones
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(READY) ## ruff: formatting and lint
 	@$(BIN)/ruff format --check --quiet . || { echo "run $(BIN)/ruff format ."; exit 1; }
