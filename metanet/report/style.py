@@ -47,7 +47,7 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 def quantity(number: float, *, zeros: bool = False) -> str:
     """Three digits and a unit, as in '1.23 M'; with `zeros` also where the last ones are zeros ('1.00 G')."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(number) >= 0.9995 * size:
             shown = f"{number / size:#.3g}".rstrip(".") if zeros else f"{number / size:.3g}"
             return f"{shown} {unit}"
