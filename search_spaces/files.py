@@ -13,7 +13,6 @@ JSON is read as the YAML that it is. The fields are those of `Space` and `StageC
 one. `about` may say what the space is. A latency table is no part of a file: `Space.timed` adds one.
 """
 
-import json
 import os
 import re
 import shlex
@@ -60,7 +59,7 @@ def template(path: str | os.PathLike[str], name: str) -> str:
         plain = bool(name) and yaml.safe_load(f"name: {name}\n") == {"name": name}
     except yaml.YAMLError:
         plain = False
-    shown = name if plain else json.dumps(name)
+    shown = name if plain else yaml.safe_dump(name, default_style='"', width=10**6).strip()
     return TEMPLATE.format(file=shlex.quote(os.fspath(path)), name=shown, about="an example to change")
 
 
