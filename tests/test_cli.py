@@ -115,7 +115,7 @@ MISTAKES = {
     "unknown model": (["show", "MN-B99"], "unknown model 'MN-B99': did you mean 'MN-B"),
     "nonsense": (["cost", "nonsense"], "unknown model 'nonsense'"),
     "unknown space": (["search", "--space", "no-such-space"], "unknown space 'no-such-space'"),
-    "near space": (["space", "metanet-tin"], "did you mean 'metanet-tiny'"),
+    "near space": (["space", "show", "metanet-tin"], "did you mean 'metanet-tiny'"),
     "unknown sampler": (["search", "--sampler", "evolutoin"], "unknown sampler 'evolutoin': did you mean 'evolution'"),
     "unknown data": (["search", "--data", "mnist-5000"], "unknown data set 'mnist-5000': did you mean 'mnist-5k'"),
     "unsatisfiable": (["search", "--constraints", "macs <= 1k"], "the nearest attainable value is"),
