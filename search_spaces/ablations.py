@@ -9,5 +9,13 @@ from dataclasses import replace
 from metanet.search_spaces.paper import METANET
 from metanet.spec import ATTENDING_DOWNS, CONV_OPS, HEAD_OPS
 
-CONV_ONLY = replace(METANET.where(op=CONV_OPS, down=(None, "local")), name="conv-only")
-ATTENTION_ONLY = replace(METANET.where(op=HEAD_OPS, down=(None, *ATTENDING_DOWNS)), name="attention-only")
+CONV_ONLY = replace(
+    METANET.where(op=CONV_OPS, down=(None, "local")),
+    name="conv-only",
+    about="metanet without attention, for ablations",
+)
+ATTENTION_ONLY = replace(
+    METANET.where(op=HEAD_OPS, down=(None, *ATTENDING_DOWNS)),
+    name="attention-only",
+    about="metanet without convolution blocks and token MLPs, for ablations",
+)

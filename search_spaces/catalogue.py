@@ -2,7 +2,7 @@
 
 import os
 
-from metanet.errors import unknown
+from metanet.errors import MetanetError, unknown
 from metanet.search_spaces import files
 from metanet.search_spaces.ablations import ATTENTION_ONLY, CONV_ONLY
 from metanet.search_spaces.paper import METANET
@@ -24,5 +24,7 @@ def load_space(name: str | os.PathLike[str]) -> Space:
     if name.endswith((".yaml", ".yml", ".json")):
         return files.load(name)
     if name not in SPACES:
+        if os.path.isfile(name):
+            raise MetanetError(f"a space is read from a file whose name ends in .yaml, .yml or .json, got {name!r}")
         raise unknown("space", name, SPACES)
     return SPACES[name]

@@ -177,24 +177,28 @@ class StageOptions:
                 valid[i, j] &= ~(op & in_front) | (w_in % heads == 0)
         return valid
 
+    def effective(self, gene: str) -> Mask:
+        """(widths before, widths, options): where a gene other than the width has an effect on the network."""
+        token = self._is("op", TOKEN_OPS)[self.codes]
+        heads = (self._is("op", HEAD_OPS) | self._is("down", ATTENDING_DOWNS))[self.codes]
+        if gene == "expansion":
+            reduced = np.array([[self.reduces(a, b) for b in self.choices["width"]] for a in self.before])
+            return np.asarray(~(reduced[:, :, None] & self.single))
+        own = {"kernel": ~token, "se": ~token, "head_dim": heads}.get(gene, np.ones_like(token))
+        return np.broadcast_to(own, self.valid.shape)
+
     def weight(self, factors: Mapping[str, Sequence[float]]) -> NDArray[np.float64]:
         """(widths before, widths, options): the product of the factors of a stage's genes that have an effect.
 
         factors   gene -> a factor for each of its choices
         """
-        token = self._is("op", TOKEN_OPS)[self.codes]
-        heads = (self._is("op", HEAD_OPS) | self._is("down", ATTENDING_DOWNS))[self.codes]
-        together = np.ones((len(self.before), len(self.choices["width"]), len(self.codes)))
+        together = np.ones(self.valid.shape)
         for gene, values in factors.items():
             factor = np.asarray(values, dtype=np.float64)
             if gene == "width":
                 together *= factor[None, :, None]
-                continue
-            idle = {"kernel": token, "se": token, "head_dim": ~heads}.get(gene, np.zeros_like(token))
-            own = np.where(idle, 1.0, factor[self.genes[gene]])
-            for (i, w_in), (j, width) in product(enumerate(self.before), enumerate(self.choices["width"])):
-                shortened = gene == "expansion" and self.reduces(w_in, width)
-                together[i, j] *= np.where(self.single, 1.0, own) if shortened else own
+            else:
+                together *= np.where(self.effective(gene), factor[self.genes[gene]], 1.0)
         return together
 
     def buildable(self) -> bool:

@@ -169,14 +169,15 @@ def _sums(layers: list[tuple[Any, Any]], unit: int, bins: int, up: bool) -> tupl
         binned = np.minimum(-(-cost // unit) if up else cost // unit, bins)
         before, behind, _ = cost.shape
         onward = rfft(ways, length)
-        norms = np.linalg.norm(ways, axis=1)
+        norms = np.sqrt(np.square(ways).sum(1))
         ways, found = np.zeros((behind, bins)), np.zeros(behind)
         for j in range(behind):
             total = np.zeros(onward.shape[1], dtype=np.complex128)
             for i in range(before):
                 mass = np.bincount(binned[i, j][valid[i, j]], minlength=bins + 1)[:bins].astype(float)
                 total += rfft(mass, length) * onward[i]
-                found[j] += mass.sum() * error[i] + GROWTH * math.log2(length) * np.linalg.norm(mass) * norms[i]
+                size = math.sqrt(np.square(mass).sum())  # not by BLAS, whose threads wait long on a busy machine
+                found[j] += mass.sum() * error[i] + GROWTH * math.log2(length) * size * norms[i]
             ways[j] = irfft(total, length)[:bins]
         np.maximum(ways, 0.0, out=ways)  # the truth is not negative: this brings no entry farther from it
         if found.max() < 0.25 and ways.max() < EXACT:  # the truth is whole, and this is nearer to it than to any other

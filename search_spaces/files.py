@@ -10,10 +10,12 @@
           - {depth: [2, 3], width: [32, 48], expansion: [2], op: [self_attention], head_dim: [16], stride: 2}
 
 JSON is read as the YAML that it is. The fields are those of `Space` and `StageChoices`; a single value is a choice of
-one.
+one. `about` may say what the space is. A latency table is no part of a file: `Space.timed` adds one.
 """
 
 import os
+import re
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -26,6 +28,7 @@ from metanet.search_spaces.space import Space
 TEMPLATE = """\
 # A search space: every architecture that these choices make. Show it: metanet space show {file}
 name: {name}
+about: {about}
 resolution: [32]      # side of the square input, pixels
 stem_width: [16]      # channels after the stem, which has stride 2
 head_width: [192]     # channels of the pooled feature vector
@@ -45,6 +48,20 @@ stages:
     stride: 2                    # a constant of the stage, as are window and grid
 """
 
+TEXTS = ("name", "about")
+
+
+def template(path: str | os.PathLike[str], name: str) -> str:
+    """The text of an example, with comments, for a space of that name in that file."""
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        plain = bool(name) and yaml.safe_load(f"name: {name}\n") == {"name": name}
+    except yaml.YAMLError:
+        plain = False
+    shown = name if plain else yaml.safe_dump(name, default_style='"', width=10**6).strip()
+    return TEMPLATE.format(file=shlex.quote(os.fspath(path)), name=shown, about="an example to change")
+
 
 def load(path: str | os.PathLike[str]) -> Space:
     """The space in a YAML or JSON file.
@@ -52,23 +69,32 @@ def load(path: str | os.PathLike[str]) -> Space:
     Raises MetanetError with the file and the line where it cannot be read, names an unknown or repeated field, lacks
     one, or holds a value that no stage can have.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
+    text = ""
     try:
         text = Path(path).read_text(encoding="utf-8")
+        if os.fspath(path).endswith(".json"):
+            text = text.replace("\t", " ")  # JSON may be indented by tabs, YAML may not; no JSON string holds one
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
-        raise MetanetError(f"cannot read the space {os.fspath(path)!r}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise MetanetError(f"cannot read the space {os.fspath(path)!r}: {why}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise MetanetError(f"{os.fspath(path)}, line {line}: not YAML or JSON ({error.problem})") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise MetanetError(
+            f"{os.fspath(path)}, line {line}: the character U+{ord(text[error.position]):04X} stands in no text"
+        ) from None
     if root is None:
         raise MetanetError(f"{os.fspath(path)} is empty: `metanet space new` writes an example")
     return _Reader(os.fspath(path)).space(root)
 
 
 def dump(space: Space) -> str:
-    """The space as YAML text that `load` reads back to an equal one."""
+    """The space as YAML text that `load` reads back to an equal one, but for a latency table."""
     import yaml
 
     def plain(choices: StageChoices) -> dict[str, Any]:
@@ -80,8 +106,9 @@ def dump(space: Space) -> str:
         {"alternatives": [plain(one) for one in stage]} if isinstance(stage, tuple) else plain(stage)
         for stage in space.stages
     ]
-    values = {"name": space.name, **network, "stages": stages}
-    return str(yaml.safe_dump(values, sort_keys=False, default_flow_style=None))
+    about = {"about": space.about} if space.about else {}
+    values = {"name": space.name, **about, **network, "stages": stages}
+    return str(yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120))
 
 
 class _Reader:
@@ -99,25 +126,24 @@ class _Reader:
         if stages.id != "sequence" or not stages.value:
             raise self.fail(stages, "`stages` must be a list of at least one stage")
         read = [self.stage(node) for node in stages.value]
-        name = found.pop("name", None)
-        if not isinstance(name, str) or not name:
-            raise self.fail(root, f"`name` must be a text, got {name!r}")
         try:
-            return Space(name, tuple(read), **found)
+            return Space(stages=tuple(read), **found)
         except MetanetError as error:
             raise self._placed(root, stages, error) from None
 
     def _placed(self, root: Any, stages: Any, error: MetanetError) -> MetanetError:
         """An error of the whole space at the first stage that it names."""
         for i, node in enumerate(stages.value):
-            if f"stage {i} " in str(error) or f"stage{i}." in str(error):
+            if re.search(rf"\bstage ?{i}\b", str(error)):
                 return self.fail(node, error)
         return self.fail(_field(root, error), error)
 
     def stage(self, node: Any) -> StageChoices | tuple[StageChoices, ...]:
         keys = [key.value for key, _ in node.value] if node.id == "mapping" else []
-        if keys == ["alternatives"]:
-            ((_, several),) = node.value
+        if "alternatives" in keys:
+            key, several = node.value[keys.index("alternatives")]
+            if len(keys) > 1:
+                raise self.fail(key, "`alternatives` must be the only field of its stage: each one has all the others")
             if several.id != "sequence" or not several.value:
                 raise self.fail(several, "`alternatives` must be a list of at least one stage")
             return tuple(self.choices(one) for one in several.value)
@@ -127,7 +153,7 @@ class _Reader:
         found = self.fields(node, StageChoices, "a stage")
         made = StageChoices(**found)
         try:  # a space of this stage alone checks its values, and the line is known
-            Space("check", (made,), stem_width=(made.head_dim[0],))
+            Space("check", (made,), stem_width=(8,))
         except MetanetError as error:
             if "can be built" not in str(error):
                 raise self.fail(_field(node, error), str(error).replace("stage0.", "")) from None
@@ -136,12 +162,12 @@ class _Reader:
     def fields(self, node: Any, of: type, what: str, nodes: Collection[str] = ()) -> dict[str, Any]:
         """The values of a mapping by name; those in `nodes` stay YAML nodes."""
         if node.id != "mapping":
-            raise self.fail(node, f"{what} must be a mapping of fields to values, got {node.value!r}")
-        known: Mapping[str, Any] = {f.name: f for f in fields(of)}
+            raise self.fail(node, f"{what} must be a mapping of fields to values, got {_shown(node)}")
+        known: Mapping[str, Any] = {f.name: f for f in fields(of) if f.name != "latency"}
         found: dict[str, Any] = {}
         for key, value in node.value:
-            if key.value not in known:
-                raise self.fail(key, unknown(f"field of {what}", str(key.value), known))
+            if key.id != "scalar" or key.value not in known:
+                raise self.fail(key, unknown(f"field of {what}", _shown(key, key.value), known))
             if key.value in found:
                 raise self.fail(key, f"the field {key.value!r} stands twice in {what}: keep one")
             found[key.value] = value if key.value in nodes else self.value(key.value, value)
@@ -151,9 +177,15 @@ class _Reader:
         return found
 
     def value(self, name: str, node: Any) -> Any:
-        """A constant as it is, choices as a tuple."""
+        """A text or a constant as it is, choices as a tuple."""
         plain = self._plain(node)
-        if name in (*CONSTANTS, "name"):
+        if name in TEXTS:
+            if not isinstance(plain, str) or not plain:
+                raise self.fail(node, f"`{name}` must be a text, got {plain!r}")
+            return plain
+        if name in CONSTANTS:
+            if not isinstance(plain, int) or isinstance(plain, bool) or plain < 1:
+                raise self.fail(node, f"`{name}` must be one whole number of at least 1, got {plain!r}")
             return plain
         values = tuple(plain) if isinstance(plain, list) else (plain,)
         if not values or len(set(map(repr, values))) < len(values):
@@ -170,9 +202,15 @@ class _Reader:
         try:
             return loader.construct_object(node, deep=True)
         except yaml.YAMLError as error:
-            raise self.fail(node, f"cannot be read ({error})") from None
+            raise self.fail(node, f"cannot be read ({getattr(error, 'problem', None) or error})") from None
         finally:
             loader.dispose()
+
+
+def _shown(node: Any, scalar: object = None) -> str:
+    """A node in a sentence."""
+    kinds = {"sequence": "a list", "mapping": "a mapping"}
+    return kinds.get(node.id) or (str(scalar) if scalar is not None else repr(node.value))
 
 
 def _field(node: Any, error: MetanetError) -> Any:

@@ -30,6 +30,7 @@ def stage(depth: tuple[int, ...], width: tuple[int, ...], stride: int = 1, *, gr
 
 METANET = Space(
     name="metanet",
+    about="the unified space at the scale of the paper; MN-B4 and MN-B15 are points of it",
     stages=(
         stage((1, 2, 3, 4), (16, 24, 32, 48, 64, 96, 128)),
         stage((2, 3, 4, 5, 6), (32, 48, 64, 96, 128, 192, 256), 2),

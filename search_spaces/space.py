@@ -7,7 +7,7 @@ without effect has index 0; `encode` gives canonical rows, and equal networks ha
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from metanet.search_spaces.union import Union
 
 NETWORK_GENES = ("resolution", "stem_width", "head_width")
+UNSEEN = ("latency", "about")  # fields that do not decide which architectures are in a space
 Stage = StageChoices | tuple[StageChoices, ...]
 
 
@@ -57,6 +58,7 @@ class Space:
 
     stages   for each stage its choices, or several alternative sets of choices, whose union the stage is
     latency  what its networks' latency is predicted by, where it may be asked for (`timed`)
+    about    what it is, in a line, for people
 
     A width that a head size does not divide excludes the architectures that would attend there, and no others.
     """
@@ -67,6 +69,7 @@ class Space:
     head_width: tuple[int, ...] = (1280,)
     resolution: tuple[int, ...] = (224,)
     latency: LatencyTable | None = None
+    about: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for name in NETWORK_GENES:
@@ -77,7 +80,7 @@ class Space:
         for i, options in enumerate(self.options):
             for name, values in options.choices.items():  # the spec's own rules
                 for value in values:
-                    width = value if name == "head_dim" else 8
+                    width = value if name == "head_dim" and isinstance(value, int) and value > 0 else 8
                     plain = {"op": "mbconv", "depth": 1, "width": width, "expansion": 1}
                     down = {"down": "global"} if name == "head_dim" else {}
                     StageSpec(**{**plain, **down, "head_dim": 8, name: value}, stride=options.constants["stride"])
@@ -113,7 +116,7 @@ class Space:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides which architectures are in the space, and of what predicts latency."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "latency"}
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in UNSEEN}
         if self.latency is not None:
             values["latency"] = self.latency.fingerprint
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=asdict).encode()).hexdigest()

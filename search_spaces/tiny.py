@@ -8,6 +8,7 @@ E = (1, 2, 3)
 
 METANET_TINY = Space(
     name="metanet-tiny",
+    about="the same genes at a scale where two CPU cores search in minutes (28 to 64 pixels)",
     stages=(
         StageChoices((1, 2), (16, 24), E, OPS, head_dim=(8,)),
         StageChoices((1, 2, 3), (24, 32, 40), E, OPS, head_dim=(8,), stride=2),

@@ -35,6 +35,7 @@ def first(depth: tuple[int, ...], width: tuple[int, ...]) -> StageChoices:
 
 UNINET = Space(
     name="uninet",
+    about="the space that UniNet was found in; UniNet-B0 and -B1 are points of it",
     stages=(
         first((1,), (24,)),
         *(
@@ -52,6 +53,7 @@ UNINET = Space(
 
 UNINET_SCALED = Space(
     name="uninet-scaled",
+    about="the depths, widths and resolutions of UniNet-B0 to B6 and what lies between them",
     stages=(
         first((1, 2, 3, 4), (24, 32, 40, 48)),
         stage((2, 3, 4, 5, 6), (48, 56, 64, 80, 96), 2),

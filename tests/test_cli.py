@@ -111,19 +111,11 @@ def test_show_compares_two_networks(capsys, tmp_path, monkeypatch):
     assert "What differs" in (tmp_path / "two.html").read_text()
 
 
-def test_space_shows_its_size_and_draws(capsys):
-    code, out, _ = said(["space", "metanet-tiny"], capsys)
-    assert code == 0 and "10,012,113,120 distinct architectures" in out
-    code, out, _ = said(["space", "metanet-tiny", "--sample", "3", "--where", "macs <= 2M", "--json"], capsys)
-    specs = [metanet.ArchSpec.from_dict(values) for values in json.loads(out)]
-    assert len(specs) == 3 and all(metanet.cost(spec).macs <= 2_000_000 for spec in specs)
-
-
 MISTAKES = {
     "unknown model": (["show", "MN-B99"], "unknown model 'MN-B99': did you mean 'MN-B"),
     "nonsense": (["cost", "nonsense"], "unknown model 'nonsense'"),
     "unknown space": (["search", "--space", "no-such-space"], "unknown space 'no-such-space'"),
-    "near space": (["space", "metanet-tin"], "did you mean 'metanet-tiny'"),
+    "near space": (["space", "show", "metanet-tin"], "did you mean 'metanet-tiny'"),
     "unknown sampler": (["search", "--sampler", "evolutoin"], "unknown sampler 'evolutoin': did you mean 'evolution'"),
     "unknown data": (["search", "--data", "mnist-5000"], "unknown data set 'mnist-5000': did you mean 'mnist-5k'"),
     "unsatisfiable": (["search", "--constraints", "macs <= 1k"], "the nearest attainable value is"),

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     build = actions.add_parser("build", help="measure a table", description="Measures a latency table of a space.")
-    build.add_argument("space", help="name of the space")
+    build.add_argument("space", help="name of a space, or its YAML or JSON file")
     build.add_argument("--out", required=True, metavar="FILE", help="table to write (JSON), or to go on with")
     build.add_argument("--resolution", type=int, help="measures this resolution alone (default: all of the space)")
     build.add_argument(
@@ -71,7 +71,7 @@ def _build(args: argparse.Namespace) -> int:
     options = {"networks": args.networks, "seed": args.seed, "quiet": args.quiet or None}
     table = build_latency(space, args.out, setting=setting, **options)
     print("\n".join(_sentences(table)))
-    print(f"wrote {args.out}; now type: metanet space {args.space} --latency {args.out} --where 'latency <= …'")
+    print(f"wrote {args.out}; now type: metanet space show {args.space} --latency {args.out} --where 'latency <= …'")
     return 0
 
 

@@ -14,7 +14,9 @@ EXAMPLE = "metanet search --constraints 'macs <= 1M, params <= 100k' --trials 20
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
     where = parser.add_argument_group("what is searched")
-    where.add_argument("--space", default="metanet-tiny", help="space to search (default: %(default)s)")
+    where.add_argument(
+        "--space", default="metanet-tiny", help="space to search, or its YAML or JSON file (default: %(default)s)"
+    )
     where.add_argument("--data", default="mnist-5k", help="labelled images (default: %(default)s)")
     where.add_argument(
         "--resolution", type=int, default=28, help="fixes the resolution; 0 searches it (default: %(default)s)"

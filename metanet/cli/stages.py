@@ -39,15 +39,15 @@ def print_network(rows: Sequence[Row], heads: Sequence[str]) -> None:
         ]
         for key in SHARES:
             total = sum(r[key] for r in rows)
-            bar = _bar(row[key] / (total or 1), console.options.ascii_only)
+            bar = bar_of(row[key] / (total or 1), console.options.ascii_only)
             cells.append(Text.assemble((bar, colour[row["op"]]), f"{share(row[key], total):>4} "))
         grid.add_row(*cells)
     console.print(grid)
 
 
-def _bar(part: float, plain: bool) -> str:
-    """A share as a bar of BAR characters, to the eighth of one."""
+def bar_of(part: float, plain: bool, length: int = BAR) -> str:
+    """A share as a bar of so many characters, to the eighth of one; `plain`, in ASCII."""
     if plain:
-        return ("#" * round(BAR * part)).ljust(BAR)
-    eighths = max(1, round(8 * BAR * part)) if part else 0
-    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()).ljust(BAR)
+        return ("#" * round(length * part)).ljust(length)
+    eighths = max(1, round(8 * length * part)) if part else 0
+    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()).ljust(length)

@@ -2,6 +2,7 @@
 
 from metanet.report.drawing import draw
 from metanet.report.html import Html, Section, figure, network, page, paragraph, preformatted, table
+from metanet.report.marginals import draw_marginals
 from metanet.report.plots import Plot, efficiency, front, history, trajectory
 from metanet.report.shapes import Drawing
 from metanet.report.tall import draw_tall
@@ -12,6 +13,7 @@ __all__ = [
     "Plot",
     "Section",
     "draw",
+    "draw_marginals",
     "draw_tall",
     "efficiency",
     "figure",

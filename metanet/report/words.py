@@ -17,6 +17,14 @@ OPS = {
 }
 DOWNS = {"local": ("L", "local"), "local_global": ("LG", "local-global"), "global": ("G", "global")}
 WITHOUT_HEADS = (*CONV_OPS, "token_mlp")  # their head size is that of the downsampling module before them
+GENES = {
+    "op": "operator",
+    "se": "SE",
+    "head_dim": "head size",
+    "down": "module in front",
+    "stem_width": "stem width",
+    "head_width": "head width",
+}
 SHARES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
 SHORT = {"parameters": "params", "activations": "activ."}
 
@@ -91,3 +99,14 @@ def totals(rows: Sequence[Mapping[str, Any]]) -> str:
         cost = Cost(params=sum(row["params"] for row in rows), peak=max(row["peak"] for row in rows))
         said.append(f"{quantity(cost.memory(), zeros=True)}B peak memory")
     return " · ".join(said)
+
+
+def choice_name(gene: str, value: Any) -> str:
+    """A choice of a gene, as it is written: "MBConv", "3×3", "local-global", "24" …"""
+    if gene == "op":
+        return OPS.get(value, str(value))
+    if gene == "down":
+        return DOWNS[value][1] if value in DOWNS else "none"
+    if gene == "se":
+        return "with" if value else "without"
+    return f"{value}×{value}" if gene == "kernel" else f"{value:,}" if isinstance(value, int) else str(value)
