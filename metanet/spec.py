@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,13 @@ class StageSpec:
                 f"`width` of {where} must be a multiple of its head size, got width={self.width} and "
                 f"head_dim={self.head_dim}: take a width from {self.head_dim}, {2 * self.head_dim!r}, … "
             )
+
+    @classmethod
+    def of_checked(cls, values: Iterable[tuple[str, Any]]) -> "StageSpec":
+        """A stage of the values of all fields, which are known to keep every rule, None where they have no effect."""
+        spec = object.__new__(cls)
+        spec.__dict__.update(values)
+        return spec
 
     def _effective(self) -> set[str]:
         """The optional fields that this op and this downsampling module have."""

@@ -150,6 +150,19 @@ class StageOptions:
         found = self.option_of[self._code(index)]
         return np.where(self.single, found, np.arange(len(self.codes), dtype=np.int32))
 
+    @cached_property
+    def _values(self) -> dict[str, NDArray[np.object_]]:
+        """`choices` as arrays of objects, whole numbers as int: what stands in a `StageSpec`."""
+        found = {gene: np.empty(len(values), dtype=object) for gene, values in self.choices.items()}
+        for gene, values in self.choices.items():
+            found[gene][:] = [int(v) if isinstance(v, float) and v == int(v) else v for v in values]
+        return found
+
+    @cached_property
+    def reduced(self) -> Mask:
+        """(widths before, widths): `reduces`."""
+        return np.array([[self.reduces(a, b) for b in self.choices["width"]] for a in self.before])
+
     def reduces(self, w_in: int, width: int) -> bool:
         """Whether a first block without a module in front changes width or stride."""
         return self.constants["stride"] != 1 or w_in != width
@@ -214,3 +227,23 @@ class StageOptions:
         """A stage with the picked values; the other genes take their first choice."""
         values: dict[str, Any] = {gene: picked.get(gene, self.choices[gene][0]) for gene in STAGE_GENES}
         return StageSpec(**values | self.constants)
+
+    def specs(self, before: Indices, width: Indices, option: NDArray[np.integer[Any]]) -> list[StageSpec]:
+        """(n,) stages of indices of the width before, of the width and of the option, which may stand together."""
+        columns = {gene: self._values[gene][self.genes[gene][option]] for gene in OPTION_GENES}
+        columns["width"] = self._values["width"][width]
+        columns["expansion"][self.single[option] & self.reduced[before, width]] = 1  # it has no MLP
+        columns |= {name: np.full(len(option), value, dtype=object) for name, value in self.constants.items()}
+        for name, idle in self._idle.items():
+            columns[name][idle[option]] = None
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [StageSpec.of_checked(zip(columns, row, strict=True)) for row in rows]
+
+    @cached_property
+    def _idle(self) -> dict[str, Mask]:
+        """For each field of a stage that an option may lack, (options,) whether it does."""
+        token = self._is("op", TOKEN_OPS)
+        idle = {"kernel": token, "se": token}
+        idle["head_dim"] = ~(self._is("op", HEAD_OPS) | self._is("down", ATTENDING_DOWNS))
+        idle |= {"window": ~self._is("op", ("window_attention",)), "grid": ~self._is("op", ("token_mlp",))}
+        return {name: mask[self.codes] for name, mask in idle.items()}

@@ -26,6 +26,7 @@ Table = NDArray[np.int64]
 COUNTED = ("macs", "params", "activations")
 PRICED = (*COUNTED, "peak")
 SUMMED = (*COUNTED, "latency")
+BLOCK = 16_384  # rows that are priced at a time: what they need fits the caches
 BLOCK_GENES = ("op", "kernel", "se", "head_dim", "expansion")
 
 
@@ -66,6 +67,7 @@ class CostTable:
         shapes = (len(sides), len(space.stem_width)), (len(sides), len(widths), len(heads))
         self._ends = (stem, shapes[0]), (head, shapes[1])
         self._stages: dict[str, list[Table]] = {}
+        self._widths = ("stem_width", *(f"stage{i}.width" for i in range(len(space.options))))
 
     @cached_property
     def _latency(self) -> PartTables:
@@ -100,10 +102,14 @@ class CostTable:
         metrics   of "macs", "params", "activations", "memory" (bytes: batch 1, 4 a number), "latency" (nanoseconds,
                   by the space's own table)
         """
-        at = self.space.column
-        widths = [rows[:, at["stem_width"]], *(rows[:, at[f"stage{i}.width"]] for i in range(len(self.space.options)))]
-        options = self.space.option_ids(rows)
-        return self.of_options(rows[:, at["resolution"]], widths, options, rows[:, at["head_width"]], metrics)
+        at, blocks = self.space.column, []
+        for start in range(0, max(1, len(rows)), BLOCK):
+            part = rows[start : start + BLOCK]
+            widths = [part[:, at[name]] for name in self._widths]
+            options = self.space.option_ids(part)
+            ends = part[:, at["resolution"]], part[:, at["head_width"]]
+            blocks.append(self.of_options(ends[0], widths, options, ends[1], metrics))
+        return {metric: np.concatenate([block[metric] for block in blocks]) for metric in metrics}
 
     def of_options(
         self,

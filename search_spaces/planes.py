@@ -149,18 +149,19 @@ class Plane:
         self._make_rows(i, np.unique(state * plane + corner), offset)
         sums = self.rows[i].sums
         begin = self.rows[i].begin(state * plane + corner)
-        length = cells.start[state + 1] - cells.start[state]
+        base = cells.start.take(state)
+        length = cells.start.take(state + 1) - base
         whole = sums.take(begin + length - 1)
         cell, ways = np.empty(len(state), dtype=np.int64), np.empty(len(state))
         missing = np.arange(len(state))
         for _ in range(ROUNDS):
             if len(missing) <= STRAGGLERS:
                 break
-            goal = rng.random(len(missing)) * whole[missing]
-            tried = cells.start[state[missing]] + _search(sums, begin[missing], length[missing], goal)
+            goal = rng.random(len(missing)) * whole.take(missing)
+            tried = base.take(missing) + _search(sums, begin.take(missing), length.take(missing), goal)
             step = offset.take(tried)
-            got = ahead.take(here[missing] + step)
-            ok = rng.random(len(missing)) * tops.take(corner[missing] + step) < got
+            got = ahead.take(here.take(missing) + step)
+            ok = rng.random(len(missing)) * tops.take(corner.take(missing) + step) < got
             done = missing[ok]
             cell[done], ways[done] = tried[ok], got[ok]
             missing = missing[~ok]
@@ -202,6 +203,7 @@ class _Rows:
 
     def __init__(self) -> None:
         self.keys, self.starts, self.sums = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        self.used = 0  # of `sums`, which grows by doubling
 
     def begin(self, keys: Indices) -> Indices:
         """Where each key's row starts."""
@@ -209,11 +211,17 @@ class _Rows:
 
     def add(self, new: list[tuple[int, Floats]]) -> None:
         """Appends rows."""
-        starts = len(self.sums) + np.cumsum([0, *(len(row) for _, row in new[:-1])])
+        starts = self.used + np.cumsum([0, *(len(row) for _, row in new[:-1])])
         keys = np.append(self.keys, [key for key, _ in new])
         order = np.argsort(keys)
         self.keys, self.starts = keys[order], np.append(self.starts, starts)[order]
-        self.sums = np.concatenate([self.sums, *(row for _, row in new)])
+        end = self.used + sum(len(row) for _, row in new)
+        if end > len(self.sums):
+            grown = np.empty(max(end, 2 * len(self.sums)))
+            grown[: self.used] = self.sums[: self.used]
+            self.sums = grown
+        np.concatenate([row for _, row in new], out=self.sums[self.used : end])
+        self.used = end
 
 
 def _transformed(values: Floats, shape: list[int]) -> "NDArray[np.complex128]":

@@ -27,7 +27,7 @@ from metanet.search_spaces.choices import (
 )
 from metanet.search_spaces.constraints import Constraints, parse_constraints
 from metanet.search_spaces.latency import LatencyTable, latency_of
-from metanet.spec import ArchSpec, StageSpec, reduces
+from metanet.spec import ArchSpec, StageSpec
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution
@@ -150,9 +150,7 @@ class Space:
             option = options.option_of[code]
             if options.single.any():
                 w_in, width = self._widths(rows, i)
-                stride = options.constants["stride"] != 1
-                reduced = np.array([[stride or a != b for b in options.choices["width"]] for a in options.before])
-                option = np.where(reduced[w_in, width], options.shortened[option], option)
+                option = np.where(options.reduced[w_in, width], options.shortened[option], option)
             found.append(option)
         return found
 
@@ -188,32 +186,22 @@ class Space:
         rows = np.asarray(row, dtype=np.int64)[None]
         if self.faults(rows)[0]:
             rows = variation.repair(self, rows[0], self.sampler())[None]
-        return self.specs(self.canonical(rows))[0]
+        return self.specs(rows)[0]
 
     def specs(self, rows: Indices) -> list[ArchSpec]:
-        """The architectures of many canonical, valid rows: as `decode`, without checking each of them again."""
-        count, at = len(STAGE_GENES), len(NETWORK_GENES)
-        known: list[dict[tuple[int, ...], StageSpec]] = [{} for _ in self.options]
-        found, width = [], STAGE_GENES.index("width") - count
-        for row in rows.tolist():
-            stages, before = [], row[1]  # the width before is a stage's neighbour's, the first one's the stem's
-            for i, options in enumerate(self.options):
-                key = (before, *row[at + i * count : at + (i + 1) * count])
-                stage = known[i].get(key)
-                if stage is None:
-                    stage = known[i][key] = self._stage(options, key)
-                stages.append(stage)
-                before = key[width]
-            network = {name: getattr(self, name)[k] for name, k in zip(NETWORK_GENES, row, strict=False)}
-            found.append(ArchSpec.of_checked(tuple(stages), **network))
-        return found
-
-    def _stage(self, options: StageOptions, key: tuple[int, ...]) -> StageSpec:
-        """The stage of a canonical row's part: index of the width before, then the stage's genes."""
-        picked = {gene: options.choices[gene][k] for gene, k in zip(STAGE_GENES, key[1:], strict=True)}
-        stage = options.spec(picked)
-        single = stage.mixes_tokens and stage.depth == 1
-        return replace(stage, expansion=1) if single and reduces(options.before[key[0]], stage) else stage
+        """The architectures of many valid rows: as `decode`, without checking each of them again."""
+        stages = []
+        for i, (options, option) in enumerate(zip(self.options, self.option_ids(rows), strict=True)):
+            before, width = self._widths(rows, i)
+            _, wide, deep = options.valid.shape
+            codes, at = np.unique((before * wide + width) * deep + option, return_inverse=True)
+            known = options.specs(*np.unravel_index(codes, options.valid.shape))  # equal stages are one object
+            stages.append([known[k] for k in at.tolist()])
+        network = [[getattr(self, name)[k] for k in rows[:, self.column[name]].tolist()] for name in NETWORK_GENES]
+        return [
+            ArchSpec.of_checked(parts, **dict(zip(NETWORK_GENES, own, strict=True)))
+            for parts, own in zip(zip(*stages, strict=True), zip(*network, strict=True), strict=True)
+        ]
 
     def encode(self, spec: ArchSpec) -> Indices:
         """The canonical row of an architecture. Raises MetanetError, naming the gene, where it is outside the space."""
