@@ -13,7 +13,7 @@ import torch
 
 from metanet.runs import manifest, write_json
 from metanet.search_spaces import LatencySetting, build_latency, load_space
-from metanet.search_spaces.latency_build import processor
+from metanet.search_spaces.latency.build import processor
 
 RESULTS = Path(__file__).parent / "results"
 RESOLUTION, ROUNDS, NETWORKS, SEED = 28, 61, 50, 0

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import metanet
 from metanet.search_spaces import Space, parse_constraints
-from metanet.search_spaces.paper import METANET
+from metanet.search_spaces.spaces.paper import METANET
 from metanet.spec import ArchSpec
 
 PATIENCE = 8.0  # seconds of drawing

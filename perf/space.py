@@ -25,7 +25,7 @@ from metanet import MetanetError
 from metanet.runs import manifest, write_json
 from metanet.search_spaces import Space, load_space, parse_constraints
 from metanet.search_spaces.choices import Indices
-from metanet.search_spaces.feasible import FeasibleSampler
+from metanet.search_spaces.feasible.sampler import FeasibleSampler
 
 RESULTS = Path(__file__).parent / "results"
 SEED, DRAWS, BLOCK = 0, 200_000, 16_384

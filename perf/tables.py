@@ -125,7 +125,14 @@ def limits() -> str:
         parts.append(("one call with 65,536 MACs", row["call"]))
         for what, took in parts:
             share = f"{took / row['whole']:.0%}"
-            rows.append({"batch": row["batch"], "what": what, "ms": f"{1e3 * took:.0f}" if took > 1e-3 else f"{1e3 * took:.2f}", "of the network": share})
+            rows.append(
+                {
+                    "batch": row["batch"],
+                    "what": what,
+                    "ms": f"{1e3 * took:.0f}" if took > 1e-3 else f"{1e3 * took:.2f}",
+                    "of the network": share,
+                }
+            )
     return markdown(rows, _note(about, "python perf/limits.py"))
 
 

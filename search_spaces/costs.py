@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from metanet.blocks import BLOCKS, DOWN_MODULES, Tally
 from metanet.search_spaces.choices import Indices, StageOptions
-from metanet.search_spaces.latency import latency_of
-from metanet.search_spaces.part_tables import PartTables, part_tables
+from metanet.search_spaces.latency.part_tables import PartTables, part_tables
+from metanet.search_spaces.latency.table import latency_of
 from metanet.spec import HEAD_OPS, StageSpec
 
 if TYPE_CHECKING:

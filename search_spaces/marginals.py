@@ -12,10 +12,10 @@ import numpy as np
 
 from metanet.errors import MetanetError
 from metanet.factory import MODELS
-from metanet.search_spaces import counting
 from metanet.search_spaces.choices import STAGE_GENES, Indices, Mask
 from metanet.search_spaces.constraints import Constraint, Constraints, parse_constraints
-from metanet.search_spaces.counting import Count
+from metanet.search_spaces.feasible import counting
+from metanet.search_spaces.feasible.counting import Count
 from metanet.spec import ArchSpec
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metanet.cost import price
-from metanet.errors import MetanetError, unknown
+from metanet.errors import MetanetError
+from metanet.search_spaces import encoding
 from metanet.search_spaces.choices import (
-    CONSTANTS,
-    OPTION_GENES,
     STAGE_GENES,
     Indices,
     Mask,
@@ -26,7 +25,8 @@ from metanet.search_spaces.choices import (
     StageOptions,
 )
 from metanet.search_spaces.constraints import Constraints, parse_constraints
-from metanet.search_spaces.latency import LatencyTable, latency_of
+from metanet.search_spaces.encoding import NETWORK_GENES
+from metanet.search_spaces.latency.table import LatencyTable, latency_of
 from metanet.spec import ArchSpec, StageSpec
 
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
     from metanet.search_spaces.costs import CostTable
-    from metanet.search_spaces.counting import Count
-    from metanet.search_spaces.feasible import FeasibleSampler, Weights
-    from metanet.search_spaces.nearest import Found
+    from metanet.search_spaces.feasible.counting import Count
+    from metanet.search_spaces.feasible.nearest import Found
+    from metanet.search_spaces.feasible.sampler import FeasibleSampler, Weights
     from metanet.search_spaces.union import Union
 
-NETWORK_GENES = ("resolution", "stem_width", "head_width")
 UNSEEN = ("latency", "about")  # fields that do not decide which architectures are in a space
 Stage = StageChoices | tuple[StageChoices, ...]
 
@@ -139,33 +138,11 @@ class Space:
 
     def option_ids(self, rows: Indices) -> list[NDArray[np.int32]]:
         """(n,) for each stage: the option of each row, canonical or not; -1 for genes that no alternative allows."""
-        found = []
-        for i, options in enumerate(self.options):
-            at = self.column[f"stage{i}.op"]
-            # the width stands between depth and expansion in a row, and is no part of an option
-            columns = [rows[:, at + STAGE_GENES.index(gene)] for gene in OPTION_GENES]
-            code = columns[0]
-            for size, column in zip(options.shape[1:], columns[1:], strict=True):
-                code = code * size + column
-            option = options.option_of[code]
-            if options.single.any():
-                w_in, width = self._widths(rows, i)
-                option = np.where(options.reduced[w_in, width], options.shortened[option], option)
-            found.append(option)
-        return found
-
-    def _widths(self, rows: Indices, stage: int) -> tuple[Indices, Indices]:
-        """(n,) indices of the width before a stage and of its own."""
-        before = "stem_width" if stage == 0 else f"stage{stage - 1}.width"
-        return rows[:, self.column[before]], rows[:, self.column[f"stage{stage}.width"]]
+        return encoding.option_ids(self, rows)
 
     def canonical(self, rows: Indices) -> Indices:
         """Rows (n, genes) with every gene without effect set to index 0."""
-        rows = np.array(rows, dtype=np.int64)
-        for i, (options, option) in enumerate(zip(self.options, self.option_ids(rows), strict=True)):
-            for gene in OPTION_GENES:
-                rows[:, self.column[f"stage{i}.{gene}"]] = options.genes[gene][option]
-        return rows
+        return encoding.canonical(self, rows)
 
     def valid(self, rows: Indices) -> Mask:
         """(n,) which rows can be built and are in the space."""
@@ -173,11 +150,7 @@ class Space:
 
     def faults(self, rows: Indices) -> Indices:
         """(n,) the number of stages of each row that cannot be built or are outside the space."""
-        count = np.zeros(len(rows), dtype=np.int64)
-        for i, (options, option) in enumerate(zip(self.options, self.option_ids(rows), strict=True)):
-            w_in, width = self._widths(rows, i)
-            count += ~((option >= 0) & options.valid[w_in, width, option])
-        return count
+        return encoding.faults(self, rows)
 
     def decode(self, row: Sequence[int] | Indices) -> ArchSpec:
         """The architecture that a row of choice indices means; choices that make none are repaired (`repair`)."""
@@ -190,47 +163,11 @@ class Space:
 
     def specs(self, rows: Indices) -> list[ArchSpec]:
         """The architectures of many valid rows: as `decode`, without checking each of them again."""
-        stages = []
-        for i, (options, option) in enumerate(zip(self.options, self.option_ids(rows), strict=True)):
-            before, width = self._widths(rows, i)
-            _, wide, deep = options.valid.shape
-            codes, at = np.unique((before * wide + width) * deep + option, return_inverse=True)
-            known = options.specs(*np.unravel_index(codes, options.valid.shape))  # equal stages are one object
-            stages.append([known[k] for k in at.tolist()])
-        network = [[getattr(self, name)[k] for k in rows[:, self.column[name]].tolist()] for name in NETWORK_GENES]
-        return [
-            ArchSpec.of_checked(parts, **dict(zip(NETWORK_GENES, own, strict=True)))
-            for parts, own in zip(zip(*stages, strict=True), zip(*network, strict=True), strict=True)
-        ]
+        return encoding.specs(self, rows)
 
     def encode(self, spec: ArchSpec) -> Indices:
         """The canonical row of an architecture. Raises MetanetError, naming the gene, where it is outside the space."""
-        if len(spec.stages) != len(self.options):
-            raise MetanetError(f"space {self.name} has {len(self.options)} stages, the architecture {len(spec.stages)}")
-        picked: dict[str, Any] = {name: getattr(spec, name) for name in NETWORK_GENES}
-        for i, (stage, options) in enumerate(zip(spec.stages, self.options, strict=True)):
-            for name in CONSTANTS:
-                has, got = options.constants[name], getattr(stage, name)
-                if got is not None and got != has:
-                    raise MetanetError(f"stage {i} is outside space {self.name}: it has {name}={has} there, got {got}")
-            single = stage.mixes_tokens and stage.depth == 1 and not stage.down
-            before = spec.stages[i - 1].width if i else spec.stem_width
-            for gene in STAGE_GENES:
-                value = getattr(stage, gene)
-                inert = (value is None and gene != "down") or (
-                    gene == "expansion" and single and options.reduces(before, stage.width)
-                )
-                if not inert:
-                    picked[f"stage{i}.{gene}"] = value
-        row = np.zeros(len(self.genes), dtype=np.int64)
-        for name, value in picked.items():
-            choices = self.genes[self.column[name]].choices
-            if value not in choices:
-                raise MetanetError(f"{name}={value!r} is outside space {self.name}, which has {choices}")
-            row[self.column[name]] = choices.index(value)
-        if not self.valid(row[None])[0]:
-            raise MetanetError(f"{spec.id} is outside space {self.name}: no alternative allows its stages together")
-        return row
+        return encoding.encode(self, spec)
 
     def contains(self, spec: ArchSpec) -> bool:
         """Whether an architecture is in the space."""
@@ -256,7 +193,7 @@ class Space:
 
     def sampler(self, constraints: Constraints = None, weights: "Weights | None" = None) -> "FeasibleSampler":
         """What draws from the architectures that satisfy the constraints, uniformly or by weights of their genes."""
-        from metanet.search_spaces.feasible import FeasibleSampler
+        from metanet.search_spaces.feasible.sampler import FeasibleSampler
 
         rules = parse_constraints(constraints)
         key = rules, tuple((gene, tuple(of.items())) for gene, of in (weights or {}).items())
@@ -288,8 +225,8 @@ class Space:
 
     def count(self, constraints: Constraints = None) -> "Count":
         """How many architectures satisfy the constraints: exact where they can be enumerated, otherwise between
-        certified brackets and with an estimate (`metanet.search_spaces.counting`)."""
-        from metanet.search_spaces import counting
+        certified brackets and with an estimate (`metanet.search_spaces.feasible.counting`)."""
+        from metanet.search_spaces.feasible import counting
 
         return counting.count(self, parse_constraints(constraints))
 
@@ -297,21 +234,21 @@ class Space:
         """The feasible architecture nearest to wished costs, as `nearest(macs=3.17e9, params=31.7e6)`.
 
         Nearest is the least largest relative deviation. In small spaces it is proven, in large ones a witness of it
-        (`metanet.search_spaces.nearest`). Raises MetanetError where nothing satisfies the constraints.
+        (`metanet.search_spaces.feasible.nearest`). Raises MetanetError where nothing satisfies the constraints.
         """
-        from metanet.search_spaces import nearest
+        from metanet.search_spaces.feasible import nearest
 
         return nearest.nearest(self, wish, parse_constraints(constraints))
 
     def cheapest(self, metric: str, constraints: Constraints = None) -> "Found":
         """The feasible architecture with the least of a metric."""
-        from metanet.search_spaces import nearest
+        from metanet.search_spaces.feasible import nearest
 
         return nearest.extreme(self, metric, parse_constraints(constraints), 1)
 
     def dearest(self, metric: str, constraints: Constraints = None) -> "Found":
         """The feasible architecture with the most of a metric: under `macs <= 600M` the largest under this cap."""
-        from metanet.search_spaces import nearest
+        from metanet.search_spaces.feasible import nearest
 
         return nearest.extreme(self, metric, parse_constraints(constraints), -1)
 
@@ -343,9 +280,11 @@ class Space:
 
     def where(self, **choices: Iterable[Any]) -> "Space":
         """The subspace with fewer choices: of one stage's gene ("stage0.op"), or of a gene in every stage ("op")."""
+        from metanet.search_spaces.narrowing import narrowed
+
         space = self
         for name, values in choices.items():
-            space = _narrowed(space, name, tuple(values))
+            space = narrowed(space, name, tuple(values))
         return space
 
     def timed(self, table: LatencyTable) -> "Space":
@@ -360,18 +299,9 @@ class Space:
 
     def shared(self, gene: str) -> "Union":
         """The architectures in which a gene has one value in all stages that have it, as `shared("kernel")`."""
-        from metanet.search_spaces.union import Union
+        from metanet.search_spaces.union import tied
 
-        if gene not in STAGE_GENES:
-            raise unknown("gene of a stage", gene, STAGE_GENES)
-        values = [set(options.choices[gene]) for options in self.options]
-        every = [value for value in self.options[0].choices[gene] if all(value in own for own in values)]
-        if len(every) < 2:
-            raise MetanetError(
-                f"all stages of {self.name} have {len(every)} values of {gene} in common: two are needed"
-            )
-        parts = (replace(self.where(**{gene: (value,)}), name=f"{self.name} {gene}={value}") for value in every)
-        return Union(f"{self.name} of one {gene}", tuple(parts))
+        return tied(self, gene)
 
     def distributions(self) -> "dict[str, CategoricalDistribution]":
         """Optuna's distributions of all genes that have a choice."""
@@ -384,31 +314,3 @@ class Space:
         picked = {gene.name: gene.choices[0] for gene in self.genes}
         picked |= {name: trial.suggest_categorical(name, d.choices) for name, d in self.distributions().items()}
         return self.decode([gene.choices.index(picked[gene.name]) for gene in self.genes])
-
-
-def _narrowed(space: Space, name: str, values: tuple[Any, ...]) -> Space:
-    """The subspace where a gene has only some of its choices."""
-    every = name in STAGE_GENES
-    if not every and name not in space.column:
-        raise unknown("gene", name, [*STAGE_GENES, *space.column])
-    if name in NETWORK_GENES:
-        return replace(space, **{name: _kept(space, name, getattr(space, name), values)})  # type: ignore[arg-type]
-    gene = name.rpartition(".")[2]
-    picked = range(len(space.stages)) if every else [int(name.partition(".")[0].removeprefix("stage"))]
-    stages: list[Stage] = list(space.stages)
-    for i in picked:
-        _kept(space, f"stage{i}.{gene}", space.options[i].choices[gene], values)
-        narrowed = []
-        for one in space.options[i].alternatives:
-            if kept := tuple(v for v in getattr(one, gene) if v in values):
-                narrowed.append(replace(one, **{gene: kept}))  # type: ignore[arg-type]
-        stages[i] = narrowed[0] if len(narrowed) == 1 else tuple(narrowed)
-    return replace(space, stages=tuple(stages))
-
-
-def _kept(space: Space, name: str, has: tuple[Any, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
-    kept = tuple(value for value in has if value in values)
-    if not kept or (len(values) == 1 and not kept):
-        shown = values[0] if len(values) == 1 else values
-        raise MetanetError(f"{name}={shown!r} is outside space {space.name}, which has {has}")
-    return kept

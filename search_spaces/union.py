@@ -8,17 +8,17 @@ effect. Parts may overlap and may have different numbers of stages. A gene that 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metanet.errors import MetanetError
-from metanet.search_spaces.choices import Indices
+from metanet.errors import MetanetError, unknown
+from metanet.search_spaces.choices import STAGE_GENES, Indices
 from metanet.search_spaces.constraints import Constraints, parse_constraints
-from metanet.search_spaces.counting import Count
+from metanet.search_spaces.feasible.counting import Count
 from metanet.search_spaces.overlap import common
 from metanet.search_spaces.space import Gene, Space
 from metanet.spec import ArchSpec
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution
     from optuna.trial import BaseTrial
 
-    from metanet.search_spaces.feasible import FeasibleSampler
-    from metanet.search_spaces.nearest import Found
+    from metanet.search_spaces.feasible.nearest import Found
+    from metanet.search_spaces.feasible.sampler import FeasibleSampler
 
 JUMP = 0.1  # share of mutations that are fresh draws, which alone lead from one part into another
 TRIES, MOST = 4_096, 1_000_000
@@ -217,3 +217,15 @@ def united(*spaces: "Space | Union") -> Union:
     """The union of spaces; unions among them are taken apart."""
     parts = [part for space in spaces for part in (space.parts if isinstance(space, Union) else (space,))]
     return Union(" | ".join(space.name for space in spaces), tuple(dict.fromkeys(parts)))
+
+
+def tied(space: Space, gene: str) -> Union:
+    """The architectures of a space in which a gene has one value in all stages that have it; see `Space.shared`."""
+    if gene not in STAGE_GENES:
+        raise unknown("gene of a stage", gene, STAGE_GENES)
+    values = [set(options.choices[gene]) for options in space.options]
+    every = [value for value in space.options[0].choices[gene] if all(value in own for own in values)]
+    if len(every) < 2:
+        raise MetanetError(f"all stages of {space.name} have {len(every)} values of {gene} in common: two are needed")
+    parts = (replace(space.where(**{gene: (value,)}), name=f"{space.name} {gene}={value}") for value in every)
+    return Union(f"{space.name} of one {gene}", tuple(parts))

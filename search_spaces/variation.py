@@ -12,7 +12,7 @@ from metanet.errors import MetanetError
 from metanet.search_spaces.choices import OPTION_GENES, Indices, Mask
 
 if TYPE_CHECKING:
-    from metanet.search_spaces.feasible import FeasibleSampler
+    from metanet.search_spaces.feasible.sampler import FeasibleSampler
     from metanet.search_spaces.space import Space
 
 JUMP = 0.02  # share of mutations that are fresh draws

@@ -9,8 +9,9 @@ from small import SMALL, prices
 
 import metanet
 from metanet import MetanetError
-from metanet.search_spaces import counting, load_space, nearest, parse_constraints
-from metanet.search_spaces.feasible import FeasibleSampler
+from metanet.search_spaces import load_space, parse_constraints
+from metanet.search_spaces.feasible import counting, nearest
+from metanet.search_spaces.feasible.sampler import FeasibleSampler
 
 METRICS = ("macs", "params", "activations")
 

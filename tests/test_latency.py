@@ -23,9 +23,9 @@ from metanet.search_spaces import (
     load_space,
     timing,
 )
-from metanet.search_spaces.feasible import FeasibleSampler
-from metanet.search_spaces.part_tables import parts_in
-from metanet.search_spaces.parts import parts_of
+from metanet.search_spaces.feasible.sampler import FeasibleSampler
+from metanet.search_spaces.latency.part_tables import parts_in
+from metanet.search_spaces.latency.parts import parts_of
 
 SMALL = Space(
     name="small",
@@ -157,7 +157,7 @@ def test_extremes_equal_enumeration(table, everything):
 def test_draws_are_uniform_under_a_rule_on_latency(plane, table, everything, monkeypatch):
     from scipy.stats import chi2
 
-    from metanet.search_spaces import feasible
+    from metanet.search_spaces.feasible import sampler as feasible
 
     monkeypatch.setattr(feasible, "ENOUGH", 2.0 if plane else 0.0)
     timed = SMALL.timed(table)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import metanet
 from metanet import MetanetError
 from metanet.search_spaces import SPACES, Space, StageChoices, load_space
-from metanet.search_spaces.enumeration import feasible_rows
+from metanet.search_spaces.feasible.enumeration import feasible_rows
 from metanet.search_spaces.nni import from_sample, to_nni, to_sample
 
 needs_nni = pytest.mark.skipif(find_spec("nni") is None, reason="NNI has wheels for x86-64 alone")

@@ -187,7 +187,9 @@ class Payload:
         return exec, ("raise SystemError('code of the checkpoint was run')",)
 
 
-@pytest.mark.parametrize("content", [Payload(), {"state_dict": Payload()}, [1, 2], {"a": 3}], ids=["code", "inner code", "list", "dict"])
+@pytest.mark.parametrize(
+    "content", [Payload(), {"state_dict": Payload()}, [1, 2], {"a": 3}], ids=["code", "inner code", "list", "dict"]
+)
 def test_foreign_content_is_refused_and_never_run(content, tmp_path):
     torch.save(content, tmp_path / "foreign.pth")
     with pytest.raises(MetanetError, match=r"foreign\.pth"):

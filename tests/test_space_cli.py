@@ -17,7 +17,8 @@ from metanet.cli.space import ACTIONS, power
 from metanet.report import draw_marginals, style
 from metanet.report.marginals import choices_of, genes, longest, percent
 from metanet.report.shapes import Box, Text
-from metanet.search_spaces import counting, files, load_space, parse_constraints
+from metanet.search_spaces import files, load_space, parse_constraints
+from metanet.search_spaces.feasible import counting
 from metanet.search_spaces.marginals import named, portrait
 
 RULES = "macs <= 600k, params in [11k, 20k]"

@@ -12,7 +12,7 @@ import metanet
 from metanet import ArchSpec, MetanetError
 from metanet.search_spaces import Space, StageChoices, load_space, parse_constraints, variation
 from metanet.search_spaces.costs import COUNTED
-from metanet.search_spaces.feasible import FeasibleSampler
+from metanet.search_spaces.feasible.sampler import FeasibleSampler
 
 
 def draw(space, n, rng):
@@ -104,7 +104,7 @@ RULES = [
 def test_draws_are_uniform_over_the_feasible_architectures(rules, plane, prices, monkeypatch):
     from scipy.stats import chi2
 
-    from metanet.search_spaces import feasible
+    from metanet.search_spaces.feasible import sampler as feasible
 
     monkeypatch.setattr(feasible, "ENOUGH", 2.0 if plane else 0.0)
     parsed = parse_constraints(rules)

@@ -12,8 +12,8 @@ import numpy as np
 
 from metanet.errors import MetanetError
 from metanet.runs import atomic_write, fingerprint, plain
-from metanet.search_spaces.parts import Part, parts_of
-from metanet.search_spaces.timing import Setting
+from metanet.search_spaces.latency.parts import Part, parts_of
+from metanet.search_spaces.latency.timing import Setting
 from metanet.spec import ArchSpec
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from metanet.search_spaces.constraints import Constraint, Constraints
 from metanet.search_spaces.costs import SUMMED
 
 if TYPE_CHECKING:
-    from metanet.search_spaces.feasible import FeasibleSampler
+    from metanet.search_spaces.feasible.sampler import FeasibleSampler
     from metanet.search_spaces.space import Space
 
 NEVER = 2**60  # no cost: of what cannot be built

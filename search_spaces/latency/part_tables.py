@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metanet.search_spaces import parts
 from metanet.search_spaces.choices import OPTION_GENES, Indices, Mask, StageOptions
-from metanet.search_spaces.parts import Part
+from metanet.search_spaces.latency import parts
+from metanet.search_spaces.latency.parts import Part
 
 if TYPE_CHECKING:
     from metanet.search_spaces.space import Space

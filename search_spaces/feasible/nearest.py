@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from metanet.errors import MetanetError
 from metanet.search_spaces.choices import Indices
 from metanet.search_spaces.constraints import Constraint
-from metanet.search_spaces.counting import ENUMERABLE, all_rows
+from metanet.search_spaces.feasible.counting import ENUMERABLE, all_rows
 from metanet.spec import ArchSpec
 
 if TYPE_CHECKING:
-    from metanet.search_spaces.feasible import FeasibleSampler
+    from metanet.search_spaces.feasible.sampler import FeasibleSampler
     from metanet.search_spaces.space import Space
 
 Distance = Callable[[Mapping[str, NDArray[np.int64]]], NDArray[np.float64]]
@@ -104,7 +104,7 @@ def _start(
 
 def drawn(space: "Space", rules: tuple[Constraint, ...], n: int) -> Indices | None:
     """What `n` tries find under the rules; None for nothing."""
-    from metanet.search_spaces.feasible import FeasibleSampler
+    from metanet.search_spaces.feasible.sampler import FeasibleSampler
 
     sampler = FeasibleSampler.unchecked(space, rules)
     if sampler is None:

@@ -18,7 +18,7 @@ from metanet.search_spaces.space import Space
 from metanet.spec import ArchSpec
 
 if TYPE_CHECKING:
-    from metanet.search_spaces.nni_space import SpecModelSpace
+    from metanet.search_spaces.nni.space import SpecModelSpace
 
 Sample = dict[str, Any]
 
@@ -48,7 +48,7 @@ def to_nni(
         import nni.nas.execution
         import nni.nas.strategy  # noqa: F401  # so that the caller's own import of it is silent
 
-        from metanet.search_spaces.nni_space import SpecEvaluator, SpecModelSpace
+        from metanet.search_spaces.nni.space import SpecEvaluator, SpecModelSpace
     return SpecModelSpace(space, constraints, None if evaluate is None else SpecEvaluator(evaluate, objective))
 
 

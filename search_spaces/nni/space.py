@@ -17,7 +17,7 @@ from nni.nas.space import ExecutableModelSpace, Metrics, ModelStatus
 
 from metanet.errors import MetanetError
 from metanet.search_spaces.constraints import Constraints
-from metanet.search_spaces.enumeration import feasible_rows
+from metanet.search_spaces.feasible.enumeration import feasible_rows
 from metanet.search_spaces.nni import Sample, from_sample, row_of, to_sample
 from metanet.search_spaces.space import Space
 from metanet.spec import ArchSpec

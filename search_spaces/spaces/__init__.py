@@ -4,11 +4,11 @@ import os
 
 from metanet.errors import MetanetError, unknown
 from metanet.search_spaces import files
-from metanet.search_spaces.ablations import ATTENTION_ONLY, CONV_ONLY
-from metanet.search_spaces.paper import METANET
 from metanet.search_spaces.space import Space
-from metanet.search_spaces.tiny import METANET_TINY
-from metanet.search_spaces.uninet import UNINET, UNINET_SCALED
+from metanet.search_spaces.spaces.ablations import ATTENTION_ONLY, CONV_ONLY
+from metanet.search_spaces.spaces.paper import METANET
+from metanet.search_spaces.spaces.tiny import METANET_TINY
+from metanet.search_spaces.spaces.uninet import UNINET, UNINET_SCALED
 
 SPACES: dict[str, Space] = {
     space.name: space for space in (METANET, METANET_TINY, UNINET, UNINET_SCALED, CONV_ONLY, ATTENTION_ONLY)

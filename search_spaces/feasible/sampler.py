@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metanet.errors import MetanetError, unknown
-from metanet.search_spaces.chains import Chain, Layer
 from metanet.search_spaces.choices import OPTION_GENES, STAGE_GENES, Indices, Mask
 from metanet.search_spaces.constraints import Constraint
 from metanet.search_spaces.costs import SUMMED
-from metanet.search_spaces.planes import Plane, PlaneLayer
-from metanet.search_spaces.pruning import pruned, reach
+from metanet.search_spaces.feasible.chains import Chain, Layer
+from metanet.search_spaces.feasible.planes import Plane, PlaneLayer
+from metanet.search_spaces.feasible.pruning import pruned, reach
 
 if TYPE_CHECKING:
     from metanet.search_spaces.space import Space
@@ -259,7 +259,7 @@ class FeasibleSampler:
         return ok
 
     def _impossible(self, detail: str) -> MetanetError:
-        from metanet.search_spaces.nearest import in_the_way
+        from metanet.search_spaces.feasible.nearest import in_the_way
 
         rules = " and ".join(map(str, self.rules)) or "these weights"
         ways = in_the_way(self.space, self.rules)

@@ -6,7 +6,7 @@ depthwise convolution inside every transformer block, its position, stays.
 
 from dataclasses import replace
 
-from metanet.search_spaces.paper import METANET
+from metanet.search_spaces.spaces.paper import METANET
 from metanet.spec import ATTENDING_DOWNS, CONV_OPS, HEAD_OPS
 
 CONV_ONLY = replace(

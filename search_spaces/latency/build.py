@@ -16,10 +16,10 @@ from metanet.errors import MetanetError
 from metanet.inference import Fused, fuse
 from metanet.model import MetaNet
 from metanet.runs import atomic_write, manifest, open_run, plain
-from metanet.search_spaces.latency import FORMAT, Error, LatencyTable, read
-from metanet.search_spaces.part_tables import parts_in
-from metanet.search_spaces.parts import Part, module_of
-from metanet.search_spaces.timing import DTYPES, Clock, Setting, Work, measure, stopwatch, threads
+from metanet.search_spaces.latency.part_tables import parts_in
+from metanet.search_spaces.latency.parts import Part, module_of
+from metanet.search_spaces.latency.table import FORMAT, Error, LatencyTable, read
+from metanet.search_spaces.latency.timing import DTYPES, Clock, Setting, Work, measure, stopwatch, threads
 from metanet.spec import ArchSpec
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Latency, measured part by part and added up: one more cost of a space."""
