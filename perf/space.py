@@ -120,11 +120,16 @@ def pricing(space: Space) -> list[dict[str, Any]]:
     resolution, *widths, head = (np.ascontiguousarray(rows[:, at[name]]) for name in names)
     options = space.option_ids(rows)
 
-    def by_options(count: int) -> Callable[[], object]:
+    def by_options(count: int) -> Callable[[], dict[str, Indices]]:
         few = [width[:count] for width in widths]
         picked = [option[:count] for option in options]
         return lambda: table.of_options(resolution[:count], few, picked, head[:count], PAIR)
 
+    by_genes, both = table(rows, PAIR), by_options(100_000)()
+    assert all(np.array_equal(by_genes[metric], both[metric]) for metric in PAIR)
+    assert [(cost.macs, cost.params) for cost in map(metanet.cost, specs)] == list(
+        zip(*(by_genes[metric][: len(specs)].tolist() for metric in PAIR), strict=True)
+    )
     works: dict[str, tuple[int, float | None, Callable[[], object]]] = {
         "option indices, 16,384 at a time": (BLOCK, 5e6, by_options(BLOCK)),
         "option indices, 100,000 at a time": (100_000, 5e6, by_options(100_000)),
