@@ -26,6 +26,7 @@ Table = NDArray[np.int64]
 COUNTED = ("macs", "params", "activations")
 PRICED = (*COUNTED, "peak")
 SUMMED = (*COUNTED, "latency")
+PAIR = ("macs", "params")
 BLOCK = 16_384  # rows that are priced at a time: what they need fits the caches
 BLOCK_GENES = ("op", "kernel", "se", "head_dim", "expansion")
 
@@ -125,20 +126,37 @@ class CostTable:
             _, wide, deep = one.valid.shape
             places.append(((resolution * len(one.before) + before) * wide + width) * deep + option)
 
-        def collected(metric: str, join: Callable[..., Table]) -> Table:
+        def collected(metric: str, join: Callable[..., Table], ends_only: bool = False) -> Table:
             total = join(self.stem(metric)[resolution, widths[0]], self.head(metric)[resolution, widths[-1], head])
+            if ends_only:
+                return total
             for table, place in zip(self.stages(metric), places, strict=True):
                 total = join(total, table.reshape(-1).take(place))
             return total
 
         found: dict[str, Table] = {}
+        if "macs" in metrics and "params" in metrics:  # side by side, one access of memory serves both
+            ends = [collected(metric, np.add, ends_only=True) for metric in PAIR]
+            total = np.stack(ends, axis=1)
+            for pairs, place in zip(self._pairs, places, strict=True):
+                total += pairs.take(place).view(np.int64).reshape(-1, 2)
+            found = {metric: np.ascontiguousarray(total[:, k]) for k, metric in enumerate(PAIR)}
         for metric in metrics:
+            if metric in found:
+                continue
             if metric == "memory":
                 params = found["params"] if "params" in found else collected("params", np.add)
                 found[metric] = 4 * (params + collected("peak", np.maximum))
             else:
                 found[metric] = collected(metric, np.add)
-        return found
+        return {metric: found[metric] for metric in metrics}
+
+    @cached_property
+    def _pairs(self) -> list[NDArray[np.complex128]]:
+        """For each stage MACs and parameters side by side, flat: two integers in the bits of one complex number, which
+        numpy takes as a whole."""
+        both = zip(*(self.stages(metric) for metric in PAIR), strict=True)
+        return [np.stack(tables, axis=-1).reshape(-1).view(np.complex128) for tables in both]
 
     def extremes(self, metric: str) -> tuple[int, int]:
         """The least and the greatest value of an additive metric in the space."""
