@@ -49,9 +49,10 @@ class Cell:
 
 def cells() -> list[Cell]:
     """All cells in the order in which they are measured."""
-    kinds = ("own", "compiled")
-    own = [Cell(kind, name, batch, k) for kind in kinds for name in OURS for batch in (8, 1) for k in (False, True)]
-    return own + [Cell("peers", "MN-B4", batch) for batch in (8, 1)]
+    own = [Cell("own", name, batch, k) for name in OURS for batch in (8, 1) for k in (False, True)]
+    peers = [Cell("peers", "MN-B4", batch) for batch in (8, 1)]
+    compiled = [Cell("compiled", "MN-B4", batch, k) for k in (False, True) for batch in (8, 1)]
+    return [*own, *peers, *compiled, *(Cell("compiled", "UniNet-B1", batch) for batch in (8, 1))]
 
 
 def ways(cell: Cell) -> dict[str, Way]:

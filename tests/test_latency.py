@@ -21,9 +21,9 @@ from metanet.search_spaces import (
     StageChoices,
     build_latency,
     load_space,
-    timing,
 )
 from metanet.search_spaces.feasible.sampler import FeasibleSampler
+from metanet.search_spaces.latency import timing
 from metanet.search_spaces.latency.part_tables import parts_in
 from metanet.search_spaces.latency.parts import parts_of
 
@@ -384,4 +384,4 @@ def test_other_files_are_refused_and_left_alone(tmp_path, capsys):
     assert main(["latency", "build", "metanet-tiny", "--freeze", "op", "--out", str(tmp_path / "a.json")]) == 2
     assert "cannot read --freeze 'op': write GENE=VALUE" in capsys.readouterr().err
     assert main(["latency", "build", "metanet-tiny", "--freeze", "op=conv", "--out", str(tmp_path / "a.json")]) == 2
-    assert "stage0.op='conv' is outside space metanet-tiny" in capsys.readouterr().err
+    assert "op='conv' is outside space metanet-tiny" in capsys.readouterr().err
