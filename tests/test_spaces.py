@@ -12,6 +12,7 @@ import metanet
 from metanet import ArchSpec, MetanetError
 from metanet.search_spaces import Space, StageChoices, load_space, parse_constraints, variation
 from metanet.search_spaces.costs import COUNTED
+from metanet.search_spaces.feasible.planes import Plane, PlaneLayer
 from metanet.search_spaces.feasible.sampler import FeasibleSampler
 
 
@@ -226,3 +227,21 @@ def test_tables_and_draws_at_paper_scale_are_exact(rules):
         assert {metric: int(values[i]) for metric, values in costs.items()} == space.price(spec)
         assert space.feasible(spec, rules) and spec == ArchSpec.from_dict(spec.to_dict())
     assert len({spec.id for spec in space.specs(rows)}) == 60
+
+
+def test_few_paths_among_very_many_are_not_called_none():
+    few, many = np.array([[[1, 5]]]), np.array([[[1e20, 1.0]]])
+    layers = [PlaneLayer((few, few), many)] * 3
+    window = (15.0, 15.0), (15, 15)  # the dearest option three times: one path beside 1e60 others
+    assert Plane(layers, *window, 16).weight == 0  # lost in rounding
+    assert Plane(layers, *window, 16, boolean=True).weight == 1
+    assert Plane(layers, (14.0, 14.0), (14, 14), 16, boolean=True).weight == 0  # 1s and 5s make no 14
+
+
+def test_rare_pairs_of_rules_are_drawn_by_chains_where_planes_lose_them(monkeypatch):
+    from metanet.search_spaces.feasible import planes
+
+    monkeypatch.setattr(planes, "NOISE", 1.0)  # all but the largest entry of a plane counts as none
+    rules = "macs in [600k, 900k], params in [11k, 16k]"
+    rows = FeasibleSampler(SMALL, parse_constraints(rules)).draw(50, np.random.default_rng(0))
+    assert all(SMALL.feasible(spec, rules) for spec in SMALL.specs(rows))

@@ -44,13 +44,21 @@ class _Cells:
 class Plane:
     """Paths from one state through `layers` whose two costs lie in [low, high] each; both highs are finite.
 
-    bins   a side of the plane
+    bins      a side of the plane
+    boolean   tells only whether there may be any path: `weight` is 0 or 1. Weights can be 0 by rounding, where paths
+              are very few beside those of other bins; these sums are small whole numbers, and rounding cannot hide one
     """
 
     def __init__(
-        self, layers: Sequence[PlaneLayer], low: tuple[float, float], high: tuple[int, int], bins: int
+        self,
+        layers: Sequence[PlaneLayer],
+        low: tuple[float, float],
+        high: tuple[int, int],
+        bins: int,
+        *,
+        boolean: bool = False,
     ) -> None:
-        self.layers, self.low, self.high = layers, low, high
+        self.layers, self.low, self.high, self.boolean = layers, low, high, boolean
         self.unit = tuple(-(-(h + 1) // bins) for h in high)
         self.bins = tuple(h // u + 1 for h, u in zip(high, self.unit, strict=True))
         self.cells = [self._celled(layer) for layer in layers]
@@ -90,6 +98,7 @@ class Plane:
         codes = codes // max(1, len(levels))
         weight = layer.weight.reshape(-1)[kept[order]]
         mass = np.add.reduceat(weight, first) if len(first) else np.zeros(0)
+        mass = np.ones_like(mass) if self.boolean else mass
         pairs, rest = np.divmod(codes, self.bins[0] * self.bins[1])
         start = np.searchsorted(pairs // behind, np.arange(before + 1))
         ends = np.append(first, len(kept))
@@ -112,6 +121,8 @@ class Plane:
             for j in np.unique(cells.behind[part]).tolist():
                 total += _transformed(mass[j], shape) * onward[j]
             bound[p] = irfft(ifft(total, axis=0)[: self.bins[0]], shape[1])[:, : self.bins[1]]
+        if self.boolean:
+            return (bound > 0.5).astype(float)
         bound[bound < NOISE * bound.max()] = 0.0
         return bound
 
@@ -165,22 +176,39 @@ class Plane:
             done = missing[ok]
             cell[done], ways[done] = tried[ok], got[ok]
             missing = missing[~ok]
-        # Few blocks accept so rarely that all cells that a bin reaches are looked at sooner.
-        order = missing[np.argsort(state[missing] * plane + here[missing], kind="stable")]
-        keys = state[order] * plane + here[order]
-        for alike in np.split(order, np.flatnonzero(np.diff(keys)) + 1) if len(order) else ():
+        self._enumerate(i, missing, state, rest, here, cell, ways, rng)
+        first = cells.first.take(cell)
+        place = first + (rng.random(len(cell)) * (cells.first.take(cell + 1) - first)).astype(np.int64)
+        return cells.order.take(place), cells.behind.take(cell), ways
+
+    def _enumerate(
+        self,
+        i: int,
+        missing: Indices,
+        state: Indices,
+        rest: list[Indices],
+        here: Indices,
+        cell: Indices,
+        ways: Floats,
+        rng: np.random.Generator,
+    ) -> None:
+        """Picks for tries whose blocks accept so rarely that all cells within their bins are looked at sooner."""
+        cells, ahead = self.cells[i], self.ahead[i]
+        wide = self.bins[1] + 2 * BLOCK
+        plane = (self.bins[0] + 2 * BLOCK) * wide
+        keys = state[missing] * plane + here[missing]
+        order = missing[np.argsort(keys, kind="stable")]
+        for alike in np.split(order, np.flatnonzero(np.diff(np.sort(keys))) + 1) if len(order) else ():
             k = alike[0]
             part = slice(cells.start[state[k]], cells.start[state[k] + 1])
             fits = (cells.a[part] <= rest[0][k]) & (cells.b[part] <= rest[1][k])
-            onward = np.where(fits, ahead.take(np.where(fits, here[k] + offset[part], 0)), 0.0)
+            offset = cells.behind[part] * plane - cells.a[part] * wide - cells.b[part]
+            onward = np.where(fits, ahead.take(np.where(fits, here[k] + offset, 0)), 0.0)
             reach = np.cumsum(onward * cells.mass[part])
             at = np.searchsorted(reach, rng.random(len(alike)) * reach[-1], side="right")
             at = np.minimum(at, len(reach) - 1)
             # where rounding alone promised a way, it ends here
             cell[alike], ways[alike] = part.start + at, np.where(onward[at] > 0, onward[at], np.inf)
-        first = cells.first.take(cell)
-        place = first + (rng.random(len(cell)) * (cells.first.take(cell + 1) - first)).astype(np.int64)
-        return cells.order.take(place), cells.behind.take(cell), ways
 
     def _make_rows(self, i: int, keys: Indices, offset: Indices) -> None:
         """Running sums over the cells of a state, weighted by the most ways ahead from a block, for new blocks."""

@@ -64,8 +64,11 @@ class FeasibleSampler:
         self.contexts = self._chains(self._ranked[0] if self._ranked else None)
         self.share = self._pilot()
         if self.share < ENOUGH and len(self._ranked) > 1:
-            self.contexts = self._planes()
-            self.share = self._pilot()
+            planes = self._planes()
+            # Rounding can hide very few paths among very many others: then chains and rejection go on.
+            if planes.weights.sum() or not self._planes(boolean=True).weights.sum():
+                self.contexts = planes
+                self.share = self._pilot()
 
     def _metrics(self) -> list[str]:
         """The additive metrics that the rules name, each once."""
@@ -179,7 +182,7 @@ class FeasibleSampler:
             made.append(Chain(layers, window[0], window[1], bins) if window else None)
         return _Contexts(made, (metric,) if metric else (), self._factors("resolution"))
 
-    def _planes(self) -> _Contexts:
+    def _planes(self, *, boolean: bool = False) -> _Contexts:
         """Planes over the two metrics with the fewest architectures in their windows."""
         a, b = self._ranked[:2]
         made: list[Chain | Plane | None] = []
@@ -192,7 +195,7 @@ class FeasibleSampler:
             layers = [PlaneLayer((x, y), w) for x, y, w in parts]
             narrow = min((high - low) / high for low, high in (first, second)) < NARROW
             lows, highs = (first[0], second[0]), (first[1], second[1])
-            made.append(Plane(layers, lows, highs, FINE if narrow else SIDE))
+            made.append(Plane(layers, lows, highs, FINE if narrow else SIDE, boolean=boolean))
         return _Contexts(made, (a, b), self._factors("resolution"))
 
     def _pilot(self) -> float:
