@@ -161,10 +161,12 @@ class ArchSpec:
         object.__setattr__(self, "stages", tuple(canonical))
 
     @classmethod
-    def of_checked(cls, stages: tuple[StageSpec, ...], **network: int) -> "ArchSpec":
+    def of_checked(cls, stages: tuple[StageSpec, ...], stem_width: int, head_width: int, resolution: int) -> "ArchSpec":
         """An architecture whose values are known to be canonical and to keep every rule: for tables of them."""
         spec = object.__new__(cls)
-        spec.__dict__.update(stages=stages, **network)
+        values = spec.__dict__
+        values["stages"], values["stem_width"] = stages, stem_width
+        values["head_width"], values["resolution"] = head_width, resolution
         return spec
 
     @property

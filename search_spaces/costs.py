@@ -121,26 +121,20 @@ class CostTable:
         metrics: tuple[str, ...] = COUNTED,
     ) -> dict[str, Table]:
         """The same from option indices: widths of the stem and of each stage, an option for each stage; each (n,)."""
-        places = []
-        for one, before, width, option in zip(self.space.options, widths, widths[1:], options, strict=False):
-            _, wide, deep = one.valid.shape
-            places.append(((resolution * len(one.before) + before) * wide + width) * deep + option)
+        places = self._places(resolution, widths, options, head)
 
-        def collected(metric: str, join: Callable[..., Table], ends_only: bool = False) -> Table:
-            total = join(self.stem(metric)[resolution, widths[0]], self.head(metric)[resolution, widths[-1], head])
-            if ends_only:
-                return total
-            for table, place in zip(self.stages(metric), places, strict=True):
-                total = join(total, table.reshape(-1).take(place))
+        def collected(metric: str, join: Callable[..., Table]) -> Table:
+            total, *more = (table.take(place) for table, place in zip(self._flat(metric), places, strict=True))
+            for costs in more:
+                join(total, costs, out=total)
             return total
 
         found: dict[str, Table] = {}
         if "macs" in metrics and "params" in metrics:  # side by side, one access of memory serves both
-            ends = [collected(metric, np.add, ends_only=True) for metric in PAIR]
-            total = np.stack(ends, axis=1)
-            for pairs, place in zip(self._pairs, places, strict=True):
-                total += pairs.take(place).view(np.int64).reshape(-1, 2)
-            found = {metric: np.ascontiguousarray(total[:, k]) for k, metric in enumerate(PAIR)}
+            total, *more = (pairs.take(place).view(np.int64) for pairs, place in zip(self._pairs, places, strict=True))
+            for costs in more:
+                total += costs
+            found = {metric: np.ascontiguousarray(total[k::2]) for k, metric in enumerate(PAIR)}
         for metric in metrics:
             if metric in found:
                 continue
@@ -151,11 +145,39 @@ class CostTable:
                 found[metric] = collected(metric, np.add)
         return {metric: found[metric] for metric in metrics}
 
+    def _places(
+        self,
+        resolution: Indices,
+        widths: list[Indices],
+        options: Sequence[NDArray[np.integer[Any]]],
+        head: Indices,
+    ) -> list[Indices]:
+        """Where stem, stages and head stand in their flat tables, each (n,)."""
+        several = len(self.space.resolution) > 1
+
+        def place(before: Indices | int, count: int, *rest: tuple[Any, int]) -> Indices:
+            found = resolution * count + before if several else before
+            for index, size in rest:
+                found = found * size + index
+            return np.asarray(found)
+
+        places = [place(widths[0], len(self.space.stem_width))]
+        for one, before, width, option in zip(self.space.options, widths, widths[1:], options, strict=False):
+            _, wide, deep = one.valid.shape
+            places.append(place(before, len(one.before), (width, wide), (option, deep)))
+        last = len(self.space.options[-1].choices["width"])
+        return [*places, place(widths[-1], last, (head, len(self.space.head_width)))]
+
+    def _flat(self, metric: str) -> list[Table]:
+        """The tables of stem, stages and head, flat."""
+        return [table.reshape(-1) for table in (self.stem(metric), *self.stages(metric), self.head(metric))]
+
     @cached_property
     def _pairs(self) -> list[NDArray[np.complex128]]:
-        """For each stage MACs and parameters side by side, flat: two integers in the bits of one complex number, which
-        numpy takes as a whole."""
-        both = zip(*(self.stages(metric) for metric in PAIR), strict=True)
+        """MACs and parameters side by side, flat: two integers in the bits of one complex number, which numpy takes as
+        a
+        whole."""
+        both = zip(*(self._flat(metric) for metric in PAIR), strict=True)
         return [np.stack(tables, axis=-1).reshape(-1).view(np.complex128) for tables in both]
 
     def extremes(self, metric: str) -> tuple[int, int]:

@@ -69,11 +69,11 @@ def specs(space: "Space", rows: Indices) -> list[ArchSpec]:
         codes, at = np.unique((before * wide + width) * deep + option, return_inverse=True)
         known = options.specs(*np.unravel_index(codes, options.valid.shape))  # equal stages are one object
         stages.append([known[k] for k in at.tolist()])
-    network = [[getattr(space, name)[k] for k in rows[:, space.column[name]].tolist()] for name in NETWORK_GENES]
-    return [
-        ArchSpec.of_checked(parts, **dict(zip(NETWORK_GENES, own, strict=True)))
-        for parts, own in zip(zip(*stages, strict=True), zip(*network, strict=True), strict=True)
-    ]
+    stem, head, px = (
+        [getattr(space, name)[k] for k in rows[:, space.column[name]].tolist()]
+        for name in ("stem_width", "head_width", "resolution")
+    )
+    return list(map(ArchSpec.of_checked, zip(*stages, strict=True), stem, head, px))
 
 
 def encode(space: "Space", spec: ArchSpec) -> Indices:
