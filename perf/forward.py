@@ -52,7 +52,7 @@ def cells() -> list[Cell]:
     own = [Cell("own", name, batch, k) for name in OURS for batch in (8, 1) for k in (False, True)]
     peers = [Cell("peers", "MN-B4", batch) for batch in (8, 1)]
     compiled = [Cell("compiled", "MN-B4", batch, k) for k in (False, True) for batch in (8, 1)]
-    return [*own, *peers, *compiled, *(Cell("compiled", "UniNet-B1", batch) for batch in (8, 1))]
+    return [*compiled, *own, *peers, *(Cell("compiled", "UniNet-B1", batch) for batch in (8, 1))]
 
 
 def ways(cell: Cell) -> dict[str, Way]:
@@ -76,7 +76,7 @@ def ways(cell: Cell) -> dict[str, Way]:
 def compiled(net: MetaNet, dtype: torch.dtype, x: Tensor) -> Way:
     """The fused network, compiled in its two parts."""
     fused = metanet.fuse(net, dtype=dtype)
-    fused.compile(fullgraph=True, dynamic=False, options={"freezing": True})
+    fused.compile(fullgraph=True, dynamic=False)
     return fused, x.to(dtype)
 
 

@@ -63,7 +63,7 @@ def test_compiled_by_torchs_own_compiler_with_packed_weights(monkeypatch):
     fused, x = metanet.fuse(tiny()), images(4, 48, 48)
     with torch.no_grad():
         want = fused(x)
-        fused.compile(fullgraph=True, dynamic=False, options={"freezing": True})
+        fused.compile(fullgraph=True, dynamic=False)
         assert torch.allclose(fused(x), want, rtol=1e-4, atol=1e-5)
         assert torch.equal(copy.deepcopy(fused)(x), want)
     torch._dynamo.reset()

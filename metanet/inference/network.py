@@ -109,16 +109,20 @@ class Fused(nn.Module):
     def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
         return stage(x)  # type: ignore[no-any-return]
 
-    def compile(self, *args: Any, **options: Any) -> None:
-        """Compiles the network in place; all arguments are those of torch.compile.
+    def compile(self, *args: Any, freezing: bool = True, **options: Any) -> None:
+        """Compiles the network in place; all other arguments are those of torch.compile.
 
         The early stages still take a few images at a time: the loop over them stays outside of the compiled parts,
-        where torch.compile(fused) would take all images at once. With options={"freezing": True}, and gradients
-        disabled at the first call, torch's compiler makes the weights constants of its program and lays them out for
-        oneDNN in advance; they must not be changed after that. Copies and pickles are not compiled.
+        where torch.compile(fused) would take all images at once.
+
+        freezing   torch's compiler makes the weights constants of its program and lays them out for oneDNN in advance,
+                   if gradients are disabled at the first call; they must not be changed after that
+
+        Copies and pickles are not compiled.
         """
         for name in COMPILED:
-            self.__dict__[name] = torch.compile(getattr(type(self), name).__get__(self), *args, **options)
+            made = torch.compile(getattr(type(self), name).__get__(self), *args, **options)
+            self.__dict__[name] = _frozen(made) if freezing else made
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in COMPILED}
@@ -128,6 +132,19 @@ class Fused(nn.Module):
         if mode:
             raise MetanetError("a fused network cannot be trained: train the network that it was made of, then fuse it")
         return super().train(False)
+
+
+def _frozen(compiled: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A compiled function that is frozen when it is compiled, which is at a call: torch takes this from its
+    configuration alone, not from the options of torch.compile."""
+
+    def call(*inputs: Any) -> Tensor:
+        from torch._inductor import config
+
+        with config.patch(freezing=True):
+            return compiled(*inputs)
+
+    return call
 
 
 def conv_norm(part: ConvNorm) -> Conv | Pointwise:
