@@ -2,7 +2,7 @@
 
 Published: six stages of strides 1, 2, 2, 2, 1, 2, expansions up to 6, and the two points (gv-benchmark's metanet.py).
 Our reading: every operator and every downsampling module in every stage, and the widths and depths between and around
-those of the two points. The resolution is no choice, as in the paper: all members are compared at 224 pixels;
+those of the two points. The resolution is no choice (our reading, too: all members are told at 224 pixels);
 `dataclasses.replace(METANET, resolution=(192, 224, 256))` makes it one.
 """
 
