@@ -192,12 +192,10 @@ class StageOptions:
 
     def effective(self, gene: str) -> Mask:
         """(widths before, widths, options): where a gene other than the width has an effect on the network."""
-        token = self._is("op", TOKEN_OPS)[self.codes]
-        heads = (self._is("op", HEAD_OPS) | self._is("down", ATTENDING_DOWNS))[self.codes]
         if gene == "expansion":
             reduced = np.array([[self.reduces(a, b) for b in self.choices["width"]] for a in self.before])
             return np.asarray(~(reduced[:, :, None] & self.single))
-        own = {"kernel": ~token, "se": ~token, "head_dim": heads}.get(gene, np.ones_like(token))
+        own = ~self.idle[gene] if gene in self.idle else np.ones(len(self.codes), dtype=bool)
         return np.broadcast_to(own, self.valid.shape)
 
     def weight(self, factors: Mapping[str, Sequence[float]]) -> NDArray[np.float64]:
@@ -234,13 +232,13 @@ class StageOptions:
         columns["width"] = self._values["width"][width]
         columns["expansion"][self.single[option] & self.reduced[before, width]] = 1  # it has no MLP
         columns |= {name: np.full(len(option), value, dtype=object) for name, value in self.constants.items()}
-        for name, idle in self._idle.items():
+        for name, idle in self.idle.items():
             columns[name][idle[option]] = None
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return [StageSpec.of_checked(zip(columns, row, strict=True)) for row in rows]
 
     @cached_property
-    def _idle(self) -> dict[str, Mask]:
+    def idle(self) -> dict[str, Mask]:
         """For each field of a stage that an option may lack, (options,) whether it does."""
         token = self._is("op", TOKEN_OPS)
         idle = {"kernel": token, "se": token}

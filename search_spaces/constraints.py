@@ -62,6 +62,12 @@ class Constraint:
         return f"{self.metric} in [{self.low:_.0f}{unit}, {self.high:_.0f}{unit}]"
 
 
+def window(rules: Sequence[Constraint], metric: str, low: float, high: float) -> tuple[float, float]:
+    """What all rules on a metric leave of the values from low to high; empty where the first is the greater one."""
+    own = [rule for rule in rules if rule.metric == metric]
+    return max([low, *(rule.low for rule in own)]), min([high, *(rule.high for rule in own)])
+
+
 Constraints = str | Sequence[Constraint] | None
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metanet.blocks import BLOCKS, DOWN_MODULES, Tally
-from metanet.search_spaces.choices import Indices, StageOptions
+from metanet.search_spaces.choices import Indices, Mask, StageOptions
+from metanet.search_spaces.constraints import Constraint
 from metanet.search_spaces.latency.part_tables import PartTables, part_tables
 from metanet.search_spaces.latency.table import latency_of
 from metanet.spec import HEAD_OPS, StageSpec
@@ -144,6 +145,15 @@ class CostTable:
             else:
                 found[metric] = collected(metric, np.add)
         return {metric: found[metric] for metric in metrics}
+
+    def satisfies(self, rows: Indices, rules: Sequence[Constraint]) -> Mask:
+        """(n,) which rows satisfy every rule."""
+        ok = np.ones(len(rows), dtype=bool)
+        if rules and len(rows):
+            costs = self(rows, tuple(dict.fromkeys(rule.metric for rule in rules)))
+            for rule in rules:
+                ok &= (costs[rule.metric] >= rule.low) & (costs[rule.metric] <= rule.high)
+        return ok
 
     def _places(
         self,

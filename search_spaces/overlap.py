@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metanet.search_spaces.choices import OPTION_GENES, Indices, StageOptions
-from metanet.spec import ATTENDING_DOWNS, CONV_OPS, HEAD_OPS, TOKEN_OPS
 
 if TYPE_CHECKING:
     from metanet.search_spaces.space import Space
@@ -53,17 +52,12 @@ def _valid(stage: StageOptions, names: tuple[Indices, Indices], before: int, wid
 def _named(stage: StageOptions, ids: Ids) -> tuple[Indices, Indices]:
     """(options,) an id of what each option is, equal for equal stages of all spaces: where the first block keeps width
     and size, and where it does not, so that a single transformer block has no expansion."""
-    plain, reduced = [], []
+    plain: list[int] = []
+    reduced: list[int] = []
     for k in range(len(stage.codes)):
-        value = {gene: stage.choices[gene][stage.genes[gene][k]] for gene in OPTION_GENES}
-        heads = value["op"] in HEAD_OPS or value["down"] in ATTENDING_DOWNS
-        idle = {"kernel": value["op"] in TOKEN_OPS, "se": value["op"] in TOKEN_OPS, "head_dim": not heads}
-        constants = {**stage.constants}
-        idle |= {"window": value["op"] != "window_attention", "grid": value["op"] != "token_mlp"}
-        value = {name: None if idle.get(name) else v for name, v in {**value, **constants}.items()}
-        assert value["op"] not in CONV_OPS or value["kernel"] is not None
-        key = tuple(value.items())
-        plain.append(ids.setdefault(key, len(ids)))
-        short = tuple({**value, "expansion": None}.items()) if stage.single[k] else key
-        reduced.append(ids.setdefault(short, len(ids)))
+        value = {gene: stage.choices[gene][stage.genes[gene][k]] for gene in OPTION_GENES} | stage.constants
+        value |= {name: None for name, idle in stage.idle.items() if idle[k]}
+        short = {**value, "expansion": None} if stage.single[k] else value
+        for ids_of, what in ((plain, value), (reduced, short)):
+            ids_of.append(ids.setdefault(tuple(what.items()), len(ids)))
     return np.array(plain), np.array(reduced)

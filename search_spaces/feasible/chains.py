@@ -143,7 +143,7 @@ class Chain:
         layer, step = self.binned[i], self.steps[i]
         length, flat = step.shape[2], step.reshape(-1)
         row = (state * self.bins + rest) * length
-        slot = _search(flat, row, length, rng.random(len(state)) * flat.take(row + length - 1))
+        slot = search(flat, row, length, rng.random(len(state)) * flat.take(row + length - 1))
         behind, block = np.divmod(slot, self.blocks)
         at = (state * layer.mass.shape[1] + behind) * (self.blocks + 1) + block
         first, end = layer.first.take(at), layer.first.take(at + 1)
@@ -170,13 +170,13 @@ class Chain:
         return np.clip(np.searchsorted(layer.weights, goal, side="right"), first, end - 1)
 
 
-def _search(flat: Floats, row: Indices, length: int, goal: Floats) -> Indices:
-    """For each row of ascending running sums the first place whose sum exceeds the goal."""
-    low, last = np.zeros(len(row), dtype=np.int64), length - 1
-    step = 1 << max(0, (length - 1).bit_length() - 1)
+def search(sums: Floats, begin: Indices, length: Indices | int, goal: Floats) -> Indices:
+    """For each row of ascending running sums, which begins at `begin`, the first place whose sum exceeds the goal."""
+    low, last = np.zeros(len(begin), dtype=np.int64), length - 1
+    step = 1 << max(0, int(np.max(last, initial=0)).bit_length() - 1)
     while step:
         probe = low + step
-        ahead = (probe <= last) & (flat.take(row + np.minimum(probe, last) - 1) <= goal)
+        ahead = (probe <= last) & (sums.take(begin + np.minimum(probe, last) - 1) <= goal)
         low += step * ahead
         step >>= 1
     return low

@@ -23,7 +23,7 @@ from scipy.fft import irfft, next_fast_len, rfft  # type: ignore[import-untyped]
 
 from metanet.errors import MetanetError
 from metanet.search_spaces.choices import OPTION_GENES, Indices
-from metanet.search_spaces.constraints import Constraint
+from metanet.search_spaces.constraints import Constraint, window
 from metanet.search_spaces.costs import SUMMED
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def count(space: "Space", rules: tuple[Constraint, ...]) -> Count:
     if not rules:
         return Count(space.size, space.size, float(space.size))
     if space.size <= ENUMERABLE:
-        found = sum(int(_kept(space, rows, rules).sum()) for rows in all_rows(space))
+        found = sum(int(space.table.satisfies(rows, rules).sum()) for rows in all_rows(space))
         return Count(found, found, float(found))
     try:
         sampler = space.sampler(rules)
@@ -83,8 +83,9 @@ def count(space: "Space", rules: tuple[Constraint, ...]) -> Count:
     weight = float(sampler.contexts.weights.sum())
     share = len(rows) / TRIES
     low, high = len(np.unique(rows, axis=0)), math.ceil(weight * (1 + 1e-9))
-    summed = {metric: _window(space, metric, rules) for metric in SUMMED if any(r.metric == metric for r in rules)}
-    brackets = [_brackets(space, metric, *window) for metric, window in summed.items()]
+    summed = [metric for metric in SUMMED if any(rule.metric == metric for rule in rules)]
+    windows = [window(rules, metric, *space.table.extremes(metric)) for metric in summed]
+    brackets = [_brackets(space, metric, int(a), int(b)) for metric, (a, b) in zip(summed, windows, strict=True)]
     high = min([high, space.size, *(top for _, top in brackets)])
     if len(summed) == 1 and len(brackets) == 1 and all(rule.metric in SUMMED for rule in rules):
         low = max(low, brackets[0][0])
@@ -116,20 +117,6 @@ def all_rows(space: "Space") -> Iterator[Indices]:
                 block = rows.copy()
                 block[:, space.column["resolution"]], block[:, space.column["head_width"]] = resolution, head
                 yield block
-
-
-def _kept(space: "Space", rows: Indices, rules: tuple[Constraint, ...]) -> Any:
-    costs = space.table(rows, tuple(dict.fromkeys(rule.metric for rule in rules)))
-    kept = np.ones(len(rows), dtype=bool)
-    for rule in rules:
-        kept &= (costs[rule.metric] >= rule.low) & (costs[rule.metric] <= rule.high)
-    return kept
-
-
-def _window(space: "Space", metric: str, rules: tuple[Constraint, ...]) -> tuple[int, int]:
-    low, high = space.table.extremes(metric)
-    own = [rule for rule in rules if rule.metric == metric]
-    return int(max([low, *(rule.low for rule in own)])), int(min([high, *(rule.high for rule in own)]))
 
 
 def _brackets(space: "Space", metric: str, low: int, high: int) -> tuple[int, int]:

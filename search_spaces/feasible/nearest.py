@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metanet.errors import MetanetError
 from metanet.search_spaces.choices import Indices
-from metanet.search_spaces.constraints import Constraint
+from metanet.search_spaces.constraints import Constraint, window
 from metanet.search_spaces.feasible.counting import ENUMERABLE, all_rows
 from metanet.spec import ArchSpec
 
@@ -70,10 +70,8 @@ def extreme(space: "Space", metric: str, rules: tuple[Constraint, ...], sign: in
     The deviation is that from the end of the whole space, or from the end of the rule on this metric.
     """
     Constraint(metric)
-    low, high = space.table.extremes(metric)
-    own = [rule for rule in rules if rule.metric == metric]
-    end = max([low, *(rule.low for rule in own)]) if sign > 0 else min([high, *(rule.high for rule in own)])
-    return nearest(space, {metric: end}, rules)
+    ends = window(rules, metric, *space.table.extremes(metric))
+    return nearest(space, {metric: ends[0] if sign > 0 else ends[1]}, rules)
 
 
 def _best_of_all(space: "Space", rules: tuple[Constraint, ...], metrics: tuple[str, ...], far: Distance) -> Indices:
@@ -95,8 +93,8 @@ def _start(
 ) -> "tuple[Indices, FeasibleSampler]":
     """Feasible rows in the narrowest window around the wish that holds any; the sampler of the rules."""
     sampler = space.sampler(rules)
-    for window in WINDOWS:
-        around = [Constraint(metric, value * (1 - window), value * (1 + window)) for metric, value in wish.items()]
+    for share in WINDOWS:
+        around = [Constraint(metric, value * (1 - share), value * (1 + share)) for metric, value in wish.items()]
         if (rows := drawn(space, (*rules, *around), DRAWS)) is not None:
             return rows, sampler
     return sampler.draw(DRAWS, np.random.default_rng(0)), sampler

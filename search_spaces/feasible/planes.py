@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fft, ifft, irfft, next_fast_len, rfft  # type: ignore[import-untyped]
 
+from metanet.search_spaces.feasible.chains import search
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -169,7 +171,7 @@ class Plane:
             if len(missing) <= STRAGGLERS:
                 break
             goal = rng.random(len(missing)) * whole.take(missing)
-            tried = base.take(missing) + _search(sums, begin.take(missing), length.take(missing), goal)
+            tried = base.take(missing) + search(sums, begin.take(missing), length.take(missing), goal)
             step = offset.take(tried)
             got = ahead.take(here.take(missing) + step)
             ok = rng.random(len(missing)) * tops.take(corner.take(missing) + step) < got
@@ -273,15 +275,3 @@ def _shifted(values: Floats, axis: int) -> Floats:
     moved = np.roll(values, 1, axis)
     moved[(slice(None),) * axis + (0,)] = 0.0
     return moved
-
-
-def _search(sums: Floats, begin: Indices, length: Indices, goal: Floats) -> Indices:
-    """For each row of running sums the first place whose sum exceeds the goal."""
-    low, last = np.zeros(len(begin), dtype=np.int64), length - 1
-    step = 1 << max(0, int(last.max(initial=0)).bit_length() - 1)
-    while step:
-        probe = low + step
-        ahead = (probe <= last) & (sums.take(begin + np.minimum(probe, last) - 1) <= goal)
-        low += step * ahead
-        step >>= 1
-    return low

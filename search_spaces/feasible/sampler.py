@@ -13,7 +13,7 @@ import numpy as np
 
 from metanet.errors import MetanetError, unknown
 from metanet.search_spaces.choices import OPTION_GENES, STAGE_GENES, Indices, Mask
-from metanet.search_spaces.constraints import Constraint
+from metanet.search_spaces.constraints import Constraint, window
 from metanet.search_spaces.costs import SUMMED
 from metanet.search_spaces.feasible.chains import Chain, Layer
 from metanet.search_spaces.feasible.planes import Plane, PlaneLayer
@@ -40,7 +40,6 @@ class _Contexts:
 
     made: Sequence[Chain | Plane | None]  # None where a resolution has no feasible architecture
     metrics: tuple[str, ...]  # whose windows they keep, exactly
-
     factors: Sequence[float]  # the weight of each resolution
 
     @cached_property
@@ -77,8 +76,7 @@ class FeasibleSampler:
     @cached_property
     def _allowed(self) -> list[list[Mask]]:
         """For each resolution, for each layer (before, behind, options): what can be built and may be part of a
-        feasible
-        network as far as each rule alone can tell."""
+        feasible network as far as each rule alone can tell."""
         caps = [rule.high for rule in self.rules if rule.metric == "memory"]
         found = []
         for r in range(len(self.space.resolution)):
@@ -97,10 +95,9 @@ class FeasibleSampler:
     def _window(self, metric: str, resolution: int) -> tuple[float, int] | None:
         """The values of a metric that its rules and the allowed options leave; None where they leave none."""
         ends = reach(self._costs(metric, resolution), self._allowed[resolution])
-        own = [rule for rule in self.rules if rule.metric == metric]
         if ends is None:
             return None
-        low, high = max([ends[0], *(rule.low for rule in own)]), min([ends[1], *(rule.high for rule in own)])
+        low, high = window(self.rules, metric, *ends)
         return (low, int(high)) if low <= high else None
 
     @classmethod
@@ -177,9 +174,9 @@ class FeasibleSampler:
     def _chains(self, metric: str | None, bins: int = BINS) -> _Contexts:
         made: list[Chain | Plane | None] = []
         for r in range(len(self.space.resolution)):
-            window = self._window(metric, r) if metric else (0, 0)
+            ends = self._window(metric, r) if metric else (0, 0)
             layers = [Layer(c, w) for c, w in zip(self._costs(metric, r), self._weights(r), strict=True)]
-            made.append(Chain(layers, window[0], window[1], bins) if window else None)
+            made.append(Chain(layers, ends[0], ends[1], bins) if ends else None)
         return _Contexts(made, (metric,) if metric else (), self._factors("resolution"))
 
     def _planes(self, *, boolean: bool = False) -> _Contexts:
@@ -253,13 +250,7 @@ class FeasibleSampler:
 
     def satisfies(self, rows: Indices, rules: tuple[Constraint, ...] | None = None) -> Mask:
         """(n,) which rows satisfy every rule, or those given, by their exact costs."""
-        rules = self.rules if rules is None else rules
-        ok = np.ones(len(rows), dtype=bool)
-        if rules and len(rows):
-            costs = self.space.table(rows, tuple(dict.fromkeys(rule.metric for rule in rules)))
-            for rule in rules:
-                ok &= (costs[rule.metric] >= rule.low) & (costs[rule.metric] <= rule.high)
-        return ok
+        return self.space.table.satisfies(rows, self.rules if rules is None else rules)
 
     def _impossible(self, detail: str) -> MetanetError:
         from metanet.search_spaces.feasible.nearest import in_the_way
