@@ -5,6 +5,7 @@ from metanet.data.images import ArrayImages, Ids, ImageSource
 from metanet.data.labelled import Labelled
 from metanet.data.packaged import IMAGES, load_images
 from metanet.data.subsets import batch_ids, ids_sha256, percent_subset, stratified_split
+from metanet.data.view import View, as_view
 
 __all__ = [
     "IMAGES",
@@ -12,6 +13,8 @@ __all__ = [
     "Ids",
     "ImageSource",
     "Labelled",
+    "View",
+    "as_view",
     "batch_ids",
     "ids_sha256",
     "load_images",

@@ -8,9 +8,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from metanet.data.view import View, as_view
 from metanet.errors import MetanetError
 
 Ids: TypeAlias = npt.NDArray[np.int64]
@@ -36,8 +36,8 @@ class ImageSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, ids: Ids, resolution: int) -> Tensor:
-        """Images as float32 (b, 3, resolution, resolution), of about zero mean and unit variance."""
+    def batch(self, ids: Ids, view: View | int) -> Tensor:
+        """Images as float32 (b, 3, resolution, resolution), of about zero mean and unit variance; see `View`."""
         ...
 
 
@@ -85,14 +85,9 @@ class ArrayImages:
         digest.update(np.ascontiguousarray(self.pixels).data)
         return digest.hexdigest()
 
-    def batch(self, ids: Ids, resolution: int) -> Tensor:
+    def batch(self, ids: Ids, view: View | int) -> Tensor:
         """Float32 (b, 3, resolution, resolution): the centred square, resized where its side differs, normalised."""
-        height, width = self.pixels.shape[1:3]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = torch.from_numpy(self.pixels[ids, top : top + side, left : left + side])
-        x = square.unsqueeze(1) if square.ndim == 3 else square.permute(0, 3, 1, 2)  # (b, 1 or 3, side, side)
-        x = x.float().div_(255)
-        if side != resolution:
-            x = F.interpolate(x, size=(resolution, resolution), mode="bilinear", antialias=True)
-        return x.sub_(self.mean).div_(self.std).expand(-1, 3, -1, -1).contiguous()
+        view = as_view(view)
+        rows = torch.from_numpy(self.pixels[ids])
+        x = view.square(rows.unsqueeze(1) if rows.ndim == 3 else rows.permute(0, 3, 1, 2))
+        return view.normalised(x, (self.mean,) * 3, (self.std,) * 3)
