@@ -167,6 +167,10 @@ class StageOptions:
         """Whether a first block without a module in front changes width or stride."""
         return self.constants["stride"] != 1 or w_in != width
 
+    def made_by(self, one: StageChoices) -> Mask:
+        """(options,) which options the choices of one alternative make, whatever their width."""
+        return np.isin(self.codes, self._canonical[0][self._allowed(one)])
+
     @cached_property
     def valid(self) -> Mask:
         """(widths before, widths, options): which stages can be built and are in the space, each once."""
@@ -174,7 +178,7 @@ class StageOptions:
         op, down = self._is("op", HEAD_OPS)[self.codes], self._is("down", ATTENDING_DOWNS)[self.codes]
         in_front = self._is("down", (None,))[self.codes]
         valid = np.zeros((len(self.before), len(self.choices["width"]), len(self.codes)), dtype=bool)
-        base = [np.isin(self.codes, self._canonical[0][self._allowed(one)]) for one in self.alternatives]
+        base = [self.made_by(one) for one in self.alternatives]
         for i, w_in in enumerate(self.before):
             for j, width in enumerate(self.choices["width"]):
                 reduced = self.reduces(w_in, width)
