@@ -57,7 +57,7 @@ from metanet.spec import ArchSpec, StageSpec
 
 ALPHA, BETA = 1.2, 1.1  # EfficientNet, section 4: depth and width of one step, from a grid at its smallest network
 TILT = 8.0  # the largest tau, either way: the last stage grows alone then, or the first one
-FAR = 1e4  # from one anchor a network grows, or shrinks, at most so many times
+FAR = 1e12  # from one anchor a network, or a stage of it that grows alone, grows or shrinks at most so many times
 
 
 @dataclass(frozen=True)
