@@ -2,8 +2,8 @@
 MN-B4 alone.
 
 Each is compared with what the same growth gives unsolved (tau of 0, rounded), and with networks drawn uniformly among
-those within tolerance of the same totals: among all that the rule may choose from, and among all between the anchors,
-where there are two.
+those within tolerance of the same totals that have equal widths where the rule wants them: among those around the
+rule's shape, within the same bounds, and among all between the anchors, where there are two.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 import metanet
-from metanet import MetanetError
 from metanet.factory import find
 from metanet.search_spaces import Space
 from metanet.search_spaces.family import Rung, Target, between, climb, coefficients, near, onward, target_of
 from metanet.search_spaces.family.neighbourhood import REFUSED, Bounds, around, distance_of, distances
 from metanet.search_spaces.family.rule import Coefficients, Path
-from metanet.search_spaces.family.rungs import REACH, TOLERANCE
+from metanet.search_spaces.family.rungs import TOLERANCE
 from metanet.spec import ArchSpec
 
 SEED, DRAWN, BATCH = 0, 200, 20_000
-ANYWHERE = 1e3  # a reach that nothing between two anchors is beyond
+AROUND = (1.25, 1.6, 2.5)  # how far from the rule's shape networks are drawn, as factors: the first that has its own
+ANYWHERE = 1e3  # a factor that nothing between two anchors is beyond
 
 
 def at_224(name: str) -> ArchSpec:
@@ -107,22 +107,14 @@ def missed(spec: ArchSpec, target: Target) -> dict[str, float]:
 
 
 def neighbourhood(path: Path, rung: Rung, bounds: Bounds) -> Space:
-    """The space that the rule found its network in: the first around the shape with any within tolerance."""
-    rules = near(rung.target, TOLERANCE, path.small.head_width)
-    for reach in REACH:
-        space = around(path, rung.coefficients, reach, bounds)
-        try:
-            space.sampler(rules)
-        except MetanetError:
-            continue
-        if space.contains(rung.spec):
-            return space
-    raise AssertionError  # it was found in one of them
+    """The networks around the rule's shape, as far as to its own network."""
+    spaces = (around(path, rung.coefficients, reach, bounds) for reach in AROUND)
+    return next(space for space in spaces if space.contains(rung.spec))
 
 
 def draws(space: Space, path: Path, rung: Rung) -> list[ArchSpec]:
-    """Uniform draws among the networks that the rule may choose from: within tolerance, with widths equal where they
-    have to be."""
+    """Uniform draws among the networks of a space that the rule may choose from: within tolerance, with widths equal
+    where they have to be."""
     sampler = space.sampler(near(rung.target, TOLERANCE, path.small.head_width))
     rng, tables = np.random.default_rng(SEED), distances(space, path, rung.coefficients)
     found: list[ArchSpec] = []
@@ -134,7 +126,7 @@ def draws(space: Space, path: Path, rung: Rung) -> list[ArchSpec]:
 
 def rounded(path: Path, found: Coefficients) -> ArchSpec:
     """The network of a shape without any solving: each depth and each width is the nearest that can be built."""
-    space = around(path, found, REACH[-1])
+    space = around(path, found, AROUND[-1])
 
     def nearest(values: Sequence[int], ideal: float) -> int:
         return min(values, key=lambda value: abs(value - ideal))
