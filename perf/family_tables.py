@@ -17,17 +17,18 @@ WAYS = {"rule": "rule", "scaled": "unsolved", "drawn around": "drawn near", "dra
 
 
 def creation(name: str, device: str = "cpu", *, short: bool = False) -> str:
-    """Seconds and peak memory of making a member."""
+    """Seconds of processor time and peak memory of making a member."""
     row = stored("family")["creation"].get(name)
     if row is None:
         return "–"
-    took, memory = row[device]["seconds"], quantity(row[device]["bytes"], zeros=True)
+    took, memory = row[device]["processor"], quantity(row[device]["bytes"], zeros=True)
     return f"{took:.1f} s" if short else f"{took:.2f} s, {memory}B"
 
 
 def made() -> str:
     """What stands under numbers of `creation`."""
-    return f"To create: with random initial values, memory beyond the import's; {note(stored('family'), COMMAND)}"
+    told = "to create: processor time with random initial values, memory beyond the import's"
+    return f"{told}; {note(stored('family'), COMMAND)}"
 
 
 def family() -> str:

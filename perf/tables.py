@@ -33,7 +33,7 @@ def models() -> str:
         cells |= {f"MACs, {side} px": quantity(row[f"macs_{side}"], zeros=True) for side in SIDES}
         cells |= {"memory": f"{quantity(row['memory'], zeros=True)}B", "to create": creation(name, short=True)}
         rows.append(cells | {"provenance": row["provenance"].partition(",")[0]})
-    return markdown(rows, f"px: its own resolution, which memory refers to; without classifier. {made()}")
+    return markdown(rows, f"px: its own resolution, which memory refers to; without classifier; {made()}")
 
 
 def members() -> str:
@@ -49,7 +49,7 @@ def members() -> str:
         cells |= {"to create": creation(name), "to create on meta": creation(name, "meta")}
         rows.append(cells | {"provenance": row["provenance"]})
     note = "`metanet list --json`; activations and memory of one image at the resolution in the table"
-    return markdown(rows, f"{note}. {made()}")
+    return markdown(rows, f"{note}; {made()}")
 
 
 def spaces() -> str:
