@@ -27,7 +27,7 @@ def creation(name: str, device: str = "cpu", *, short: bool = False) -> str:
 
 def made() -> str:
     """What stands under numbers of `creation`."""
-    told = "to create: processor time with random initial values, memory beyond the import's"
+    told = "to create: processor time of one thread for random initial values, memory beyond the import's"
     return f"{told}; {note(stored('family'), COMMAND)}"
 
 
