@@ -3,12 +3,16 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. Command: `make docs`.
 """
 
-import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from family_tables import creation, family, made, retrodicted, retrodiction
+from rows import markdown
+from rows import note as _note
+from rows import stored as _stored
 
 from metanet.factory import MODELS, find
 from metanet.report.members import SIDES, facts
@@ -20,23 +24,6 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def markdown(rows: list[dict[str, Any]], note: str) -> str:
-    """Rows as a Markdown table with a line on where they come from."""
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows]
-    return "\n".join([*lines, "", f"<sub>{note}</sub>", ""])
-
-
-def _note(about: dict[str, Any], command: str) -> str:
-    machine = about["machine"]
-    return f"{about['created'][:10]}, torch {about['versions']['torch']}, {machine['cpus']} CPU cores: `{command}`"
-
-
-def _stored(name: str) -> dict[str, Any]:
-    return dict(json.loads((ROOT / "perf" / "results" / f"{name}.json").read_text()))
-
-
 def models() -> str:
     """The members of the family, in short."""
     rows = []
@@ -44,9 +31,9 @@ def models() -> str:
         row = facts(name)
         cells = {"name": name, "px": row["resolution"], "parameters": quantity(row["params"], zeros=True)}
         cells |= {f"MACs, {side} px": quantity(row[f"macs_{side}"], zeros=True) for side in SIDES}
-        cells |= {"memory": f"{quantity(row['memory'], zeros=True)}B"}
+        cells |= {"memory": f"{quantity(row['memory'], zeros=True)}B", "to create": creation(name, short=True)}
         rows.append(cells | {"provenance": row["provenance"].partition(",")[0]})
-    return markdown(rows, "px: its own resolution, which memory refers to; without classifier: `metanet list`")
+    return markdown(rows, f"px: its own resolution, which memory refers to; without classifier; {made()}")
 
 
 def members() -> str:
@@ -59,8 +46,10 @@ def members() -> str:
         cells |= {"with classifier": f"{own:,}" if own else "–"}
         cells |= {f"MACs at {side} px": f"{row[f'macs_{side}']:,}" for side in SIDES}
         cells |= {"activations": f"{row['activations']:,}", "memory, bytes": f"{row['memory']:,}"}
+        cells |= {"to create": creation(name), "to create on meta": creation(name, "meta")}
         rows.append(cells | {"provenance": row["provenance"]})
-    return markdown(rows, "`metanet list --json`; activations and memory of one image at the resolution in the table")
+    note = "`metanet list --json`; activations and memory of one image at the resolution in the table"
+    return markdown(rows, f"{note}; {made()}")
 
 
 def spaces() -> str:
@@ -259,6 +248,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "space_costs": space_costs,
     "space_others": space_others,
     "exact": exact,
+    "family": family,
+    "retrodiction": retrodiction,
+    "retrodicted": retrodicted,
 }
 
 

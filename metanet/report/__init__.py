@@ -2,6 +2,7 @@
 
 from metanet.report.drawing import draw
 from metanet.report.html import Html, Section, figure, network, page, paragraph, preformatted, table
+from metanet.report.ladder import ladder
 from metanet.report.marginals import draw_marginals
 from metanet.report.plots import Plot, efficiency, front, history, trajectory
 from metanet.report.shapes import Drawing
@@ -19,6 +20,7 @@ __all__ = [
     "figure",
     "front",
     "history",
+    "ladder",
     "network",
     "page",
     "paragraph",

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metanet.report.labels import Line, place
 from metanet.report.style import quantity
 from metanet.runs import atomic_write
 
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # plotly has no types
 
 INK, GRID = "#6b7480", "#8891a0"
-_PLOTLY_MODES = {"dots": "markers", "line": "lines", "steps": "lines", "joined": "lines+markers", "star": "markers"}
+_PLOTLY_MODES = {
+    "dots": "markers",
+    "line": "lines",
+    "steps": "lines",
+    "joined": "lines+markers",
+    "star": "markers",
+    "crosses": "markers",
+}
 MARKERS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("cross", "P"), ("x", "X"))
 
 
@@ -22,12 +30,13 @@ MARKERS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "
 class Series:
     """One line or cloud of a chart.
 
-    kind       "dots", "line", "steps" (holds its value until the next x), "joined" (line with dots) or "star"
+    kind       "dots", "line", "steps" (holds its value until the next x), "joined" (line with dots), "star", "crosses"
     low, high  ends of the error bars, as values of y; none where empty
     hover      text for each point in the interactive form; none where empty
     faint      drawn thin and pale, as raw values under their mean
     legend     whether it is named in the legend
     marker     which of MARKERS the dots of a joined line are, so that lines differ in more than colour
+    labels     text beside each point; none where empty
     """
 
     name: str
@@ -41,6 +50,7 @@ class Series:
     faint: bool = False
     legend: bool = True
     marker: int = 0
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class Chart:
     series: Sequence[Series]
     log_x: bool = False
     x_ticks: Sequence[float] = ()
+    log_y: bool = False
 
 
 def interactive(chart: Chart) -> "Figure":
@@ -75,7 +86,7 @@ def interactive(chart: Chart) -> "Figure":
     axis = {"gridcolor": "rgba(136,145,160,0.25)", "linecolor": GRID, "zeroline": False, "automargin": True}
     ticks = {"tickvals": list(chart.x_ticks), "ticktext": [f"{x:g}" for x in chart.x_ticks]} if chart.x_ticks else {}
     figure.update_xaxes(**axis, **ticks, title=escape(chart.x_label), type="log" if chart.log_x else "linear")
-    figure.update_yaxes(**axis, title=escape(chart.y_label))
+    figure.update_yaxes(**axis, title=escape(chart.y_label), type="log" if chart.log_y else "linear")
     return figure
 
 
@@ -96,8 +107,15 @@ def _trace(series: Series) -> dict[str, Any]:
         trace["marker"] |= {"opacity": 0.55, "size": 6}
     if series.kind == "star":
         trace["marker"] |= {"symbol": "star", "size": 17, "line": {"color": "white", "width": 1}}
+    if series.kind == "crosses":
+        trace["marker"] |= {"symbol": "cross-thin", "size": 11, "line": {"color": series.colour, "width": 1}}
+    if series.labels:
+        trace |= {"mode": f"{trace['mode']}+text", "text": [escape(text) for text in series.labels]}
+        trace |= {"textposition": "bottom right" if series.faint else "top left"}
+        trace |= {"textfont": {"size": 11, "color": series.colour}}
     if series.hover:
-        trace |= {"text": [escape(text) for text in series.hover], "hovertemplate": "%{text}"}
+        field = "hovertext" if series.labels else "text"
+        trace |= {field: [escape(text) for text in series.hover], "hovertemplate": f"%{{{field}}}"}
     if series.low:
         above = [high - y for y, high in zip(series.y, series.high, strict=True)]
         below = [y - low for y, low in zip(series.y, series.low, strict=True)]
@@ -117,18 +135,24 @@ def save_png(chart: Chart, path: Path) -> Path:
     axes.set_ylabel(_literal(chart.y_label), color=INK)
     if chart.log_x:
         axes.set_xscale("log")
+    if chart.log_y:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda y, _: quantity(y))
     if chart.x_ticks:
         axes.set_xticks(chart.x_ticks, [f"{x:g}" for x in chart.x_ticks])
         axes.minorticks_off()
     else:
         axes.xaxis.set_major_formatter(lambda x, _: quantity(x))
     axes.grid(alpha=0.25, color=GRID)
-    axes.tick_params(colors=INK)
+    axes.tick_params(which="both", colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
     if names := [series.name for series in chart.series if series.legend]:
         columns = max(1, min(5, 96 // (max(map(len, names)) + 8)))  # about 96 characters and 8 a mark are one line
         figure.legend(loc="outside upper left", ncols=columns, frameon=False, labelcolor=INK)
+    named = [Line(s.x, s.y, list(map(_literal, s.labels)), s.colour, s.faint) for s in chart.series if s.labels]
+    if named:
+        place(axes, named)
     return write_png(figure, path)
 
 
@@ -147,6 +171,8 @@ def _draw(axes: Any, series: Series) -> None:
         axes.plot(series.x, series.y, "o", markersize=4, **look | {"alpha": 0.55, "markeredgewidth": 0})
     elif series.kind == "star":
         axes.plot(series.x, series.y, "*", markersize=16, markeredgecolor="white", zorder=5, **look)
+    elif series.kind == "crosses":
+        axes.plot(series.x, series.y, "+", markersize=8, markeredgewidth=0.8, zorder=4, **look)
     else:
         style = "steps-post" if series.kind == "steps" else "default"
         marker = MARKERS[series.marker % len(MARKERS)][1] if series.kind == "joined" else ""

@@ -22,6 +22,7 @@ COLOURS = {
     "winner of random search": ORANGE,
     "most MACs": GREEN,
     "winner of most MACs": GREEN,
+    "family": BLUE,
     "majority class": GREY,
     "raw pixels": PURPLE,
     "random initialisation": OLIVE,
