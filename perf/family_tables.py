@@ -37,7 +37,7 @@ def family() -> str:
     rows = []
     for name in list_models("MN-*"):
         spec, rung, total = MODELS[name].spec, zoo.get(name), cost(name, num_classes=CLASSES)
-        params, macs = rung["target"].values() if rung else POINTS[int(name[4:])]
+        params, macs = (rung["target"][key] for key in ("params", "macs")) if rung else POINTS[int(name[4:])]
         cells = {"rung": name, "parameters (asked for)": _beside(total.params, params)}
         cells |= {"MACs (asked for)": _beside(total.macs, macs)}
         cells |= {"off by": f"{rung['deviation']:.2%}" if rung else "released"}
