@@ -3,13 +3,14 @@ each rung was chosen from."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import nan
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from metanet.cli.family_score import RUNGS, FamilyOptions, FamilyOutcome
-from metanet.cli.verdict import Difference, Terms, accuracy_by_seed, difference, points, terms
+from metanet.cli.verdict import Difference, difference, points
 from metanet.report.html import Html, Section, figure, links, page, paragraph, table
 from metanet.report.plots import Plot, scaling
 from metanet.report.style import quantity
@@ -30,8 +31,19 @@ class Comparison:
     apart: Difference | None
 
     def row(self) -> dict[str, object]:
+        """In plain values: shares, not points; NaN for the same architectures."""
+        ends: dict[str, float] = dict.fromkeys(
+            ("difference", "seeds_low", "seeds_high", "images_low", "images_high"), nan
+        )
+        if self.apart:
+            seeds, images = self.apart.seeds, self.apart.images
+            ends = {"difference": seeds.mean, "seeds_low": seeds.low, "seeds_high": seeds.high}
+            ends |= {"images_low": images.low, "images_high": images.high}
+        return {"rung": self.rung, "other": self.other, "says": self.says, **ends}
+
+    def shown(self) -> dict[str, object]:
         """As a row of a table, in points."""
-        row: dict[str, object] = {"rung": self.rung, "the search": self.says, "": self.other}
+        row: dict[str, object] = {"rung": self.rung, "the search": f"{self.says} {self.other}"}
         if self.apart is None:
             return row | dict.fromkeys(("points", "95 % over seeds", "95 % over test images"), "–")
         row |= {"points": f"{100 * self.apart.seeds.mean:+.2f}", "95 % over seeds": points(self.apart.seeds)}
@@ -92,7 +104,7 @@ def results(outcome: FamilyOutcome) -> pd.DataFrame:
     accuracy with the 95 % interval over retraining seeds."""
     rows = outcome.found.to_dataframe().rename(columns={outcome.found.objective: "selection"})
     names = rows["rung"] + ", " + rows["chooser"]
-    intervals = [seeds_interval(accuracy_by_seed(outcome.cells, name, 100).to_numpy()) for name in names]
+    intervals = [seeds_interval(outcome.right[name].mean(axis=1)) for name in names]
     return rows.assign(
         value=[one.mean for one in intervals],
         ci_low=[one.low for one in intervals],
@@ -105,13 +117,7 @@ def comparisons(outcome: FamilyOutcome) -> list[Comparison]:
 
     Over all rungs, a seed's number is its mean over the rungs, and so is a test image's: a rung weighs as any other.
     """
-    task, known = outcome.data.task, dict[str, Terms]()
-    right: dict[str, Terms] = {}
-    for name, spec in outcome.winners.items():
-        if spec.id not in known:
-            known[spec.id] = terms(outcome.nets[name], task)
-        right[name] = known[spec.id]
-    found = []
+    right, found = outcome.right, []
     for other in outcome.choosers[1:]:
         pairs = {rung: (f"{rung}, search", f"{rung}, {other}") for rung in outcome.found.rungs}
         for rung, (own, control) in pairs.items():
@@ -125,8 +131,7 @@ def comparisons(outcome: FamilyOutcome) -> list[Comparison]:
 
 def verdict(outcome: FamilyOutcome, found: list[Comparison]) -> str:
     """The mean test accuracy of the searches' choices, and its difference to every control's over all rungs."""
-    cells = outcome.cells
-    reached = np.mean([accuracy_by_seed(cells, f"{rung}, search", 100).mean() for rung in outcome.found.rungs])
+    reached = np.mean([outcome.right[f"{rung}, search"].mean() for rung in outcome.found.rungs])
     parts = []
     for one in (one for one in found if one.rung == POOLED):
         own = [c for c in found if c.other == one.other and c.rung != POOLED]
@@ -147,7 +152,7 @@ def _comparisons(found: list[Comparison]) -> Html:
         "The search's choice beside the others', test accuracy in points. To beat or to be beaten needs both intervals "
         "on one side of 0. Each search was run once, with one seed: its own luck is in no interval"
     )
-    return table(pd.DataFrame([one.row() for one in found]), caption=caption)
+    return table(pd.DataFrame([one.shown() for one in found]), caption=caption)
 
 
 def _ladder(rows: pd.DataFrame, outcome: FamilyOutcome) -> Html:
@@ -165,7 +170,7 @@ def _ladder(rows: pd.DataFrame, outcome: FamilyOutcome) -> Html:
             for _, row in rows.iterrows()
         ]
     )
-    base = outcome.cells.set_index("backbone")["value"]
+    base = {name: outcome.right[name].mean() for name in ("raw pixels", "majority class")}
     caption = (
         "In brackets, how far from the rung's totals. Selection: the score that was searched by; test: mean over "
         f"{outcome.options.retrain_seeds} retraining seeds with the 95 % interval over seeds (raw pixels: "

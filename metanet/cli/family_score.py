@@ -1,27 +1,29 @@
 """A family by score, phase after phase: one supernet for the whole ladder, a search with its controls for each rung,
 all choices retrained from scratch and tested once; each phase is resumable by itself, so the whole is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from metanet.bench import Constant, ProbeEvaluator, RawPixels, score
+from metanet.bench import Constant, ProbeEvaluator, RawPixels
 from metanet.cli import phases
 from metanet.cli.phases import Data, data_of, timed
 from metanet.cli.setting import space_of
+from metanet.cli.verdict import Terms, terms
 from metanet.errors import MetanetError
 from metanet.factory import find
-from metanet.model import MetaNet
-from metanet.runs import atomic_write, open_run, write_json
+from metanet.model import Backbone, MetaNet
+from metanet.runs import atomic_write, open_run, track, write_json
 from metanet.search_spaces import Space, parse_constraints
 from metanet.search_spaces.family import Family, as_zoo, chosen, family_between, family_from
 from metanet.search_spaces.family.rule import ALPHA, BETA
 from metanet.searchers import CoefficientGrid, FamilySearch, coefficient_grid, search_family
 from metanet.searchers.family import RANDOM, STUDY, rungs_near
 from metanet.spec import ArchSpec
+from metanet.stats import bootstrap_interval
 
 RUNGS = "rungs"  # the folder of the rungs' folders
 
@@ -75,7 +77,11 @@ class FamilyOptions:
 
 @dataclass(frozen=True)
 class FamilyOutcome:
-    """Everything that the report tells; winners, nets and cells are named "RUNG, CHOOSER"."""
+    """Everything that the report tells.
+
+    winners  by "RUNG, CHOOSER"
+    right    by the same names, and those of the baselines: which test images are answered rightly, by seed
+    """
 
     options: FamilyOptions
     data: Data
@@ -83,8 +89,7 @@ class FamilyOutcome:
     grid: CoefficientGrid | None
     found: FamilySearch
     winners: dict[str, ArchSpec]
-    nets: dict[str, list[MetaNet]]
-    cells: pd.DataFrame
+    right: dict[str, Terms]
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -180,10 +185,9 @@ def _chosen(
         nets, _ = phases.retrained(winners, data, folder, epochs=options.epochs, seeds=options.seeds)
     phases.freeze(folder, winners)
     with timed(seconds, "testing"):
-        baselines: dict[str, Any] = {"majority class": Constant(), "raw pixels": RawPixels()}
-        cells = score(phases.by_seed(nets), data.task, percents=(100,), seeds=(0,), baselines=baselines)
-        atomic_write(folder / "scores.csv", cells.to_csv(index=False))
-    return FamilyOutcome(options, data, family, grid, found, winners, nets, cells, seconds)
+        right = _tested(winners, nets, data, quiet)
+        atomic_write(folder / "scores.csv", _scores(winners, right).to_csv(index=False))
+    return FamilyOutcome(options, data, family, grid, found, winners, right, seconds)
 
 
 def _evaluator(
@@ -199,6 +203,30 @@ def _evaluator(
     steps, seed = options.supernet_steps, options.seed
     supernet = phases.shared_weights(space, data, folder, steps=steps, constraints=largest, seed=seed, quiet=quiet)
     return phases.shared_evaluator(data, supernet)
+
+
+def _tested(
+    winners: Mapping[str, ArchSpec], nets: Mapping[str, list[MetaNet]], data: Data, quiet: bool | None
+) -> dict[str, Terms]:
+    """What the probe, on all selection images, makes of the test images; each network is tested once."""
+    known: dict[str, Sequence[Backbone]] = {"majority class": [Constant()], "raw pixels": [RawPixels()]}
+    known |= {winners[name].id: own for name, own in nets.items()}
+    right = {
+        name: terms(own, data.task) for name, own in track(known.items(), "testing", total=len(known), quiet=quiet)
+    }
+    named = {name: right[spec.id] for name, spec in winners.items()}
+    return named | {name: right[name] for name in ("majority class", "raw pixels")}
+
+
+def _scores(winners: Mapping[str, ArchSpec], right: Mapping[str, Terms]) -> pd.DataFrame:
+    """Test accuracy of each network with its 95 % bootstrap interval over test images."""
+    rows = []
+    for name, own in right.items():
+        for seed, answers in enumerate(own):
+            images = bootstrap_interval(answers)
+            row = {"network": name, "architecture": winners[name].id if name in winners else None, "seed": seed}
+            rows.append({**row, "value": images.mean, "ci_low": images.low, "ci_high": images.high})
+    return pd.DataFrame(rows)
 
 
 def _write_family(folder: Path, rungs: Mapping[str, Any], by: str) -> None:

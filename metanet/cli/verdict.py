@@ -8,7 +8,7 @@ import pandas as pd
 
 from metanet.bench import FeatureCache, LinearProbe, Task
 from metanet.cli.job import Outcome
-from metanet.model import MetaNet
+from metanet.model import Backbone
 from metanet.stats import Interval, paired_bootstrap, seeds_interval
 
 Terms = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -48,7 +48,7 @@ def points(interval: Interval) -> str:
     return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
 
 
-def terms(nets: Sequence[MetaNet], task: Task) -> Terms:
+def terms(nets: Sequence[Backbone], task: Task) -> Terms:
     """(seeds, test images): 1 where the probe on all of its training images is right, else 0."""
     probe = LinearProbe(extract=FeatureCache())
     return np.stack([probe.terms(net, task, task.train) for net in nets])
