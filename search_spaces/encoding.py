@@ -15,6 +15,7 @@ from metanet.spec import ArchSpec
 if TYPE_CHECKING:
     from metanet.search_spaces.space import Space
 
+Paths = tuple[list[Indices], list[Indices]]
 NETWORK_GENES = ("resolution", "stem_width", "head_width")
 
 
@@ -49,6 +50,24 @@ def canonical(space: "Space", rows: Indices) -> Indices:
         for gene in OPTION_GENES:
             rows[:, space.column[f"stage{i}.{gene}"]] = options.genes[gene][option]
     return rows
+
+
+def path_rows(space: "Space", resolution: int, paths: Paths) -> Indices:
+    """Paths through the stages as canonical rows of choice indices.
+
+    paths: indices of the stem, of each stage's width, of the head; of each stage's option, anything at both ends
+    """
+    (stem, *widths, head), (_, *options, _) = paths
+    columns = np.zeros((len(space.genes), len(stem)), dtype=np.int64)  # a column a row: written in one piece
+    columns[space.column["resolution"]] = resolution
+    columns[space.column["stem_width"]] = stem
+    columns[space.column["head_width"]] = head
+    for i, (stage, width, option) in enumerate(zip(space.options, widths, options, strict=True)):
+        columns[space.column[f"stage{i}.width"]] = width
+        for gene in OPTION_GENES:
+            if len(stage.choices[gene]) > 1:
+                np.take(stage.genes[gene], option, out=columns[space.column[f"stage{i}.{gene}"]])
+    return columns.T
 
 
 def faults(space: "Space", rows: Indices) -> Indices:

@@ -9,7 +9,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from metanet.cli import bench, cost, export, latency, pretrain, report, search, show, space
+from metanet.cli import bench, cost, export, family, latency, pretrain, report, search, show, space
 from metanet.cli import list as list_
 from metanet.errors import MetanetError
 
@@ -20,6 +20,7 @@ COMMANDS = {
     "space": space,
     "latency": latency,
     "search": search,
+    "family": family,
     "pretrain": pretrain,
     "bench": bench,
     "export": export,

@@ -14,17 +14,20 @@ CLASSES = 1000
 POINTS = {4: (31.7e6, 3.17e9), 7: (100.2e6, 7.26e9), 15: (1003.7e6, 137.7e9)}  # parameters, MACs
 
 
+def metanet_ladder() -> dict[str, Target]:
+    """What each member is to cost."""
+    points = [(i, Target(params, macs, CLASSES)) for i, (params, macs) in POINTS.items()]
+    return {f"MN-B{i}": target for i, target in log_linear(points).items()}
+
+
 def metanet_family() -> Family:
     """The family of INTERN, its ends released, its rungs by the rule (`metanet.search_spaces.family.rule`)."""
-    points = [(i, Target(params, macs, CLASSES)) for i, (params, macs) in POINTS.items()]
-    ladder = {f"MN-B{i}": target for i, target in log_linear(points).items()}
     anchors = {name: find(name).spec for name in ("MN-B4", "MN-B15")}
-    rest = {name: target for name, target in ladder.items() if name not in anchors}
+    rest = {name: target for name, target in metanet_ladder().items() if name not in anchors}
     return Family(between(*anchors.values()), anchors, rest)
 
 
 def zoo_file() -> str:
     """The text of `metanet/zoo/family.json`, from scratch."""
-    return as_zoo(
-        dict(metanet_family().rungs()), f"metanet family build, between {' and '.join(metanet_family().anchors)}"
-    )
+    family = metanet_family()
+    return as_zoo(dict(family.rungs()), f"metanet family build, between {' and '.join(family.anchors)}")

@@ -13,7 +13,7 @@ from metanet.search_spaces.space import Space
 from metanet.spec import HEAD_OPS, ArchSpec, StageSpec
 
 STEP = 8  # widths are multiples of it
-UNIT = 1e-6  # of the squared distance, which is counted in whole numbers
+UNIT = 1e-8  # of the squared distance, which is counted in whole numbers
 REFUSED = 2**40  # a squared distance in UNIT that no limit reaches
 SIZES = ("depth", "width")
 Bounds: TypeAlias = tuple[ArchSpec | None, ArchSpec | None]
@@ -35,21 +35,19 @@ def kinds(path: Path, stage: int, before: ArchSpec | None = None) -> tuple[Stage
 
 
 def around(path: Path, found: Coefficients, reach: float, bounds: Bounds = (None, None)) -> Space:
-    """The networks around a shape.
+    """The networks around a shape: depths and widths within the reach, a factor, and within the bounds, which are
+    networks that every stage is to be at least and at most as deep and as wide as.
 
-    Depths lie within 1 of the shape's or within the reach, a factor; widths within the reach; both within the bounds,
-    networks that every stage is to be at least and at most as deep and as wide as. A stage has the operator of either
-    anchor, until the rung before has that of the large one.
+    A stage has the operator of either anchor, until the rung before has that of the large one.
     """
     stages = [kinds(path, i, bounds[0] if path.large else None) for i in range(len(path.small.stages))]
     widths = [
-        sorted({w for step in steps for w in _values(width / reach, width * reach, step, _widths(bounds, i))})
+        sorted({w for step in steps for w in _values(width, reach, step, _widths(bounds, i))})
         for i, (width, steps) in enumerate(zip(found.shape.widths, _steps(stages), strict=True))
     ]
     made = []
     for i, (own, depth) in enumerate(zip(stages, found.shape.depths, strict=True)):
-        least, most = min(depth - 1, depth / reach), max(depth + 1, depth * reach)
-        depths = _values(least, most, 1, _depths(bounds, i))
+        depths = _values(depth, reach, 1, _depths(bounds, i))
         made.append(tuple(_choices(one, own, depths, widths[i + 1]) for one in own))
     small = path.small
     return Space("the family's neighbourhood", tuple(made), tuple(widths[0]), (small.head_width,), (small.resolution,))
@@ -88,10 +86,10 @@ def _depths(bounds: Bounds, at: int) -> list[int | None]:
     return [None if one is None else one.stages[at].depth for one in bounds]
 
 
-def _values(least: float, most: float, step: int, bounds: Sequence[int | None]) -> tuple[int, ...]:
-    """Multiples of a step from `least` to `most` within the bounds; where there is none, the one next to them."""
+def _values(ideal: float, reach: float, step: int, bounds: Sequence[int | None]) -> tuple[int, ...]:
+    """Multiples of a step within the reach of an ideal and within the bounds; where there is none, one next to them."""
     low, high = bounds
-    first, last = max(1, math.ceil(least / step)), math.floor(most / step)
+    first, last = max(1, math.ceil(ideal / reach / step)), math.floor(ideal * reach / step)
     first = first if low is None else max(first, -(-low // step))
     last = last if high is None else min(last, high // step)
     if last < first:  # a bound or the step leaves nothing within the reach

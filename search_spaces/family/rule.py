@@ -57,7 +57,7 @@ from metanet.spec import ArchSpec, StageSpec
 
 ALPHA, BETA = 1.2, 1.1  # EfficientNet, section 4: depth and width of one step, from a grid at its smallest network
 TILT = 8.0  # the largest tau, either way: the last stage grows alone then, or the first one
-FAR = 64.0  # the largest progress of a network with one anchor: 1.1 ** 64 is a width 446 times as large
+FAR = 1e4  # from one anchor a network grows, or shrinks, at most so many times
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,8 @@ def coefficients(path: Path, target: Target) -> Coefficients:
 
 def _phi(path: Path, tau: float, target: Target) -> float:
     """The phi that meets the target's parameters."""
-    far = math.exp(abs(tau)) if path.large else FAR * math.exp(-abs(tau))
+    step = math.log(max(path.depths) * max(path.widths) ** 2)  # of the logarithm of parameters, by a progress of 1
+    far = math.exp(abs(tau)) if path.large else math.log(FAR) / step * math.exp(-abs(tau))
     low, high = (0.0 if path.large else -far), far
 
     def params(phi: float) -> float:

@@ -8,7 +8,6 @@ import numpy as np
 
 from metanet.cost import price
 from metanet.errors import MetanetError
-from metanet.search_spaces.choices import Indices
 from metanet.search_spaces.constraints import Constraint
 from metanet.search_spaces.family.neighbourhood import UNIT, Bounds, around, distance_of, distances
 from metanet.search_spaces.family.rule import Coefficients, Path, coefficients
@@ -18,8 +17,7 @@ from metanet.search_spaces.space import Space
 from metanet.spec import ArchSpec
 
 TOLERANCE = 0.01
-REACH = (1.25, 1.6, 2.5)  # how far from the shape networks are looked for, as factors, the nearest first
-LIMITS = tuple(0.01 * 2 ** (k / 2) for k in range(30))  # squared distances, tried in turn
+LIMITS = tuple(1e-4 * 2 ** (k / 3) for k in range(50))  # squared distances within which networks are looked for
 
 
 @dataclass(frozen=True)
@@ -82,16 +80,16 @@ def rung(path: Path, target: Target, bounds: Bounds = (None, None), *, tolerance
         raise MetanetError(f"the tolerance must be above 0 and below 1, got {tolerance}")
     found = coefficients(path, target)
     rules = near(target, tolerance, path.small.head_width)
-    for reach in REACH:
-        space = around(path, found, reach, bounds)
-        try:
-            row, squared = _nearest(space, rules, path, found, target)
-        except MetanetError:
-            if reach == REACH[-1]:
-                raise
-        else:
-            return _measured(space.specs(row[None])[0], target, found, squared)
-    raise AssertionError  # the last reach returns or raises
+    for limit in LIMITS:
+        space = around(path, found, 2 ** math.sqrt(limit), bounds)  # what is farther is beyond the limit
+        if nearest := _nearest(space, rules, path, found, target, limit):
+            spec, squared = nearest
+            return _measured(spec, target, found, squared)
+    space.sampler(rules)  # says what is in the way, unless it is the widths that are to be equal
+    raise MetanetError(
+        f"no network with {' and '.join(map(str, rules))} has equal widths where the anchors have them: widen the "
+        "tolerance"
+    )
 
 
 def near(target: Target, share: float, head_width: int) -> tuple[Constraint, ...]:
@@ -107,22 +105,18 @@ def chosen(spec: ArchSpec, target: Target, metrics: Mapping[str, float]) -> Chos
 
 
 def _nearest(
-    space: Space, rules: tuple[Constraint, ...], path: Path, found: Coefficients, target: Target
-) -> tuple[Indices, float]:
-    """The row of the nearest network and its squared distance; raises MetanetError where no network keeps the rules."""
+    space: Space, rules: tuple[Constraint, ...], path: Path, found: Coefficients, target: Target, limit: float
+) -> tuple[ArchSpec, float] | None:
+    """The nearest network that keeps the rules, with its squared distance; None where none is within the limit."""
     tables, body = distances(space, path, found), target.body(path.small.head_width)
-    for limit in LIMITS:
-        batches = list(feasible_rows(space, rules, Distance(*tables, int(limit / UNIT))))
-        if batches:
-            rows = np.concatenate(batches)
-            costs, squared = space.table(rows, tuple(body)), distance_of(space, tables, rows)
-            deviation = np.max([np.abs(costs[metric] / value - 1) for metric, value in body.items()], axis=0)
-            best = np.lexsort((*reversed(rows.T), deviation, squared))[0]
-            return rows[best], float(squared[best]) * UNIT
-    raise MetanetError(
-        f"no network with {' and '.join(map(str, rules))} has equal widths where the anchors have them: widen the "
-        "tolerance"
-    )
+    batches = list(feasible_rows(space, rules, Distance(*tables, int(limit / UNIT))))
+    if not batches:
+        return None
+    rows = np.concatenate(batches)
+    costs, squared = space.table(rows, tuple(body)), distance_of(space, tables, rows)
+    deviation = np.max([np.abs(costs[metric] / value - 1) for metric, value in body.items()], axis=0)
+    best = np.lexsort((*reversed(rows.T), deviation, squared))[0]
+    return space.specs(rows[best : best + 1])[0], float(squared[best]) * UNIT
 
 
 def _measured(spec: ArchSpec, target: Target, found: Coefficients, squared: float) -> Rung:

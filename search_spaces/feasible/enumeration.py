@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metanet.search_spaces.choices import Indices
-from metanet.search_spaces.constraints import Constraint, Constraints
+from metanet.search_spaces.constraints import Constraint, Constraints, parse_constraints
 from metanet.search_spaces.costs import SUMMED
+from metanet.search_spaces.encoding import path_rows
 
 if TYPE_CHECKING:
-    from metanet.search_spaces.feasible.sampler import FeasibleSampler
     from metanet.search_spaces.space import Space
 
 NEVER = 2**60  # no cost: of what cannot be built
@@ -86,11 +86,11 @@ def feasible_rows(
     """Batches (n, genes) of canonical rows of choice indices, n at least 1: together all that satisfy the constraints,
     and that are near enough where a distance is given.
 
-    Raises MetanetError, at the first batch, where nothing satisfies the constraints. Without a batch nothing is near.
+    Raises MetanetError, at the first batch, where nothing satisfies the constraints; with a distance there is no batch.
     """
-    sampler = space.sampler(constraints)
-    sums = [rule for rule in sampler.rules if rule.metric in SUMMED]
-    others = tuple(rule for rule in sampler.rules if rule.metric not in SUMMED)
+    rules = parse_constraints(constraints) if distance else space.sampler(constraints).rules
+    sums = [rule for rule in rules if rule.metric in SUMMED]
+    others = tuple(rule for rule in rules if rule.metric not in SUMMED)
     for resolution, head in product(range(len(space.resolution)), range(len(space.head_width))):
         walk = _walk(space, sums, resolution, head, distance)
         for stem in range(len(space.stem_width)):
@@ -98,8 +98,8 @@ def feasible_rows(
             own += [distance.stem[stem]] if distance else []
             spent = np.array(own, dtype=np.int64).reshape(-1, 1)
             for paths in walk.paths(0, np.array([stem]), spent, np.zeros((1, 0, 2), dtype=np.int64)):
-                rows = _rows(sampler, resolution, stem, head, paths)
-                rows = rows[sampler.satisfies(rows, others)]
+                rows = _rows(space, resolution, stem, head, paths)
+                rows = rows[space.table.satisfies(rows, others)]
                 if len(rows):
                     yield rows
 
@@ -126,8 +126,8 @@ def _walk(space: "Space", rules: list[Constraint], resolution: int, head: int, d
     return _Walk(space, tables, least, most, np.array(low), np.array(high))
 
 
-def _rows(sampler: "FeasibleSampler", resolution: int, stem: int, head: int, paths: Indices) -> Indices:
+def _rows(space: "Space", resolution: int, stem: int, head: int, paths: Indices) -> Indices:
     """Paths (n, stages, 2) of widths and options as rows of choice indices."""
     ends = np.full(len(paths), stem), np.full(len(paths), head)
     widths, options = ([*paths[:, :, k].T] for k in (0, 1))
-    return sampler.rows(resolution, ([ends[0], *widths, ends[1]], [ends[0], *options, ends[1]]))
+    return path_rows(space, resolution, ([ends[0], *widths, ends[1]], [ends[0], *options, ends[1]]))

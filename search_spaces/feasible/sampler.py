@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metanet.errors import MetanetError, unknown
-from metanet.search_spaces.choices import OPTION_GENES, STAGE_GENES, Indices, Mask
+from metanet.search_spaces.choices import STAGE_GENES, Indices, Mask
 from metanet.search_spaces.constraints import Constraint, window
 from metanet.search_spaces.costs import SUMMED
+from metanet.search_spaces.encoding import path_rows
 from metanet.search_spaces.feasible.chains import Chain, Layer
 from metanet.search_spaces.feasible.planes import Plane, PlaneLayer
 from metanet.search_spaces.feasible.pruning import pruned, reach
@@ -31,7 +32,6 @@ CHUNK = 65_536
 
 # gene -> value -> weight; values that are not named weigh 1
 Weights = Mapping[str, Mapping[Any, float]]
-Paths = tuple[list[Indices], list[Indices]]
 
 
 @dataclass(frozen=True)
@@ -222,31 +222,13 @@ class FeasibleSampler:
         weights = self.contexts.weights
         counts = rng.multinomial(tries, weights / weights.sum())
         rows = [
-            self.rows(r, one.draw(int(count), rng))
+            path_rows(self.space, r, one.draw(int(count), rng))
             for r, (one, count) in enumerate(zip(self.contexts.made, counts, strict=True))
             if one and count
         ]
         together = np.concatenate(rows)
         others = tuple(rule for rule in self.rules if rule.metric not in self.contexts.metrics)
         return together[self.satisfies(together, others)] if others else together
-
-    def rows(self, resolution: int, paths: Paths) -> Indices:
-        """Paths as canonical rows of choice indices.
-
-        paths: indices of the stem, of each stage's width, of the head; of each stage's option, anything at both ends
-        """
-        space = self.space
-        (stem, *widths, head), (_, *options, _) = paths
-        columns = np.zeros((len(space.genes), len(stem)), dtype=np.int64)  # a column a row: written in one piece
-        columns[space.column["resolution"]] = resolution
-        columns[space.column["stem_width"]] = stem
-        columns[space.column["head_width"]] = head
-        for i, (stage, width, option) in enumerate(zip(space.options, widths, options, strict=True)):
-            columns[space.column[f"stage{i}.width"]] = width
-            for gene in OPTION_GENES:
-                if len(stage.choices[gene]) > 1:
-                    np.take(stage.genes[gene], option, out=columns[space.column[f"stage{i}.{gene}"]])
-        return columns.T
 
     def satisfies(self, rows: Indices, rules: tuple[Constraint, ...] | None = None) -> Mask:
         """(n,) which rows satisfy every rule, or those given, by their exact costs."""
