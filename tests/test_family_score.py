@@ -13,6 +13,7 @@ from small import SMALL, prices
 
 import metanet
 from metanet import ArchSpec, MetanetError
+from metanet.cli import phases
 from metanet.cli.family_score import FamilyOptions, run_family_job
 from metanet.cli.verdict import difference
 from metanet.data import ArrayImages, load_images
@@ -316,6 +317,26 @@ def test_a_second_run_changes_nothing_and_other_options_are_refused(run, few):
     (run / "rungs" / "rung-3" / "random.journal").write_text("garbage\n")
     with pytest.raises(MetanetError, match=r"random.journal' is damaged"):
         run_family_job(options, run, quiet=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("phase", "nth"), [("shared_weights", 1), ("trained", 5), ("freeze", 1), ("about_job", 1)])
+def test_interrupted_in_any_phase_it_ends_the_same(run, few, tmp_path, monkeypatch, phase, nth):
+    calls, whole = Counter(), getattr(phases, phase)
+
+    def stopped(*args, **options):
+        calls[phase] += 1
+        if calls[phase] == nth:
+            raise KeyboardInterrupt
+        return whole(*args, **options)
+
+    options = FamilyOptions((ANCHOR.to_text(), LARGE), **SMALL_JOB)
+    monkeypatch.setattr(phases, phase, stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_family_job(options, tmp_path, quiet=True)
+    run_family_job(options, tmp_path, quiet=True)
+    for name in ("results.csv", "comparisons.csv", "scores.csv", "family.json", "verdict.txt"):
+        assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
 
 
 def test_without_a_space_the_coefficients_alone_are_found(few, tmp_path):
