@@ -19,8 +19,8 @@ from torch import Tensor, nn
 import metanet
 from metanet import ArchSpec, MetaNet
 from metanet.bench import FeatureCache, LinearProbe, Task
-from metanet.cli.job import FRESH, JobOptions, Setting, prepare
-from metanet.data import Labelled
+from metanet.cli.job import JobOptions, Setting, prepare
+from metanet.cli.phases import FRESH
 from metanet.model import Backbone
 from metanet.pretrain import ExpertClassification, ExpertConfig
 from metanet.runs import manifest, write_json
@@ -75,7 +75,7 @@ def architectures(setting: Setting) -> dict[str, ArchSpec]:
 def trained(spec: ArchSpec, setting: Setting, seed: int) -> MetaNet:
     """A network after the Expert stage, in eval mode."""
     net = MetaNet(spec, init=FRESH, seed=seed)
-    sources = {JOB.data: Labelled(setting.images, setting.parts["weights"])}
+    sources = {JOB.data: setting.data.weights}
     with TemporaryDirectory() as folder:
         ExpertClassification().run(net, sources, ExpertConfig(epochs=JOB.epochs, seed=seed, device="cpu"), Path(folder))
     return net
@@ -126,10 +126,10 @@ def main() -> None:
     setting, runs = prepare(JOB), dict[str, list[Seen]]()
     drawn = architectures(setting)
     for name, spec in drawn.items():
-        runs[name] = [seen(trained(spec, setting, seed), setting.task) for seed in SEEDS]
+        runs[name] = [seen(trained(spec, setting, seed), setting.data.task) for seed in SEEDS]
     runs["all three"] = [run for own in runs.values() for run in own]
     rows = [row(name, way, own) for name, own in runs.items() for way in own[0]]
-    counts = {name: len(ids) for name, ids in setting.parts.items()}
+    counts = {name: len(ids) for name, ids in setting.data.parts.items()}
     specs = {name: spec.to_dict() for name, spec in drawn.items()}
     write_json(RESULTS, manifest({"seeds": SEEDS, "epochs": JOB.epochs, "images": counts}, networks=specs, rows=rows))
 

@@ -1,8 +1,11 @@
 """The search: samplers that propose, studies that remember, executors that evaluate."""
 
+from metanet.searchers.coefficients import CoefficientGrid, Growth, coefficient_grid
 from metanet.searchers.controls import Controls, controls
 from metanet.searchers.evaluate import Evaluator
 from metanet.searchers.executor import Executor, InProcess, Outcome
+from metanet.searchers.family import FamilySearch, RungSearch, search_family
+from metanet.searchers.kept import Tried
 from metanet.searchers.result import Scored, SearchResult
 from metanet.searchers.samplers import SAMPLERS, AgingEvolution, RandomFeasible
 from metanet.searchers.search import load_result, search
@@ -11,16 +14,23 @@ from metanet.searchers.space import SearchSpace
 __all__ = [
     "SAMPLERS",
     "AgingEvolution",
+    "CoefficientGrid",
     "Controls",
     "Evaluator",
     "Executor",
+    "FamilySearch",
+    "Growth",
     "InProcess",
     "Outcome",
     "RandomFeasible",
+    "RungSearch",
     "Scored",
     "SearchResult",
     "SearchSpace",
+    "Tried",
+    "coefficient_grid",
     "controls",
     "load_result",
     "search",
+    "search_family",
 ]

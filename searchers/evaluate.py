@@ -55,6 +55,12 @@ def as_evaluator(
     return FunctionEvaluator(evaluate, next(iter(objectives)))
 
 
+def one_objective(objectives: Mapping[str, str]) -> None:
+    """Raises MetanetError where there is more than one objective, or none: a family is chosen by one number."""
+    if len(objectives) != 1:
+        raise MetanetError(f"a family is chosen by one objective, got {', '.join(objectives) or 'none'}")
+
+
 def checked(metrics: object, objectives: Mapping[str, str]) -> dict[str, float]:
     """What an evaluator returned, as floats. Raises MetanetError where an objective is missing or not finite."""
     if not isinstance(metrics, Mapping):

@@ -104,7 +104,7 @@ def test_a_searched_resolution_is_shown_at_its_own(tmp_path):
     from metanet.cli.job import JobOptions
 
     setting = prepare(JobOptions(resolution=None))
-    assert set(setting.space.resolution) == {28, 32, 40, 48, 64} and setting.task.resolution == 64
+    assert set(setting.space.resolution) == {28, 32, 40, 48, 64} and setting.data.task.resolution == 64
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from metanet.report import chart, efficiency, front, history, plots, style, trajectory
+from metanet.report.plots import scaling
 
 NAMES = ["search", "random", "$x$ <b>"]
 SCORES = {name: [0.5, math.nan, 0.7, 0.6 + i / 10] for i, name in enumerate(NAMES)}
@@ -20,11 +21,14 @@ HISTORY = pd.DataFrame({"step": range(200), "loss": np.linspace(2, 1, 200)})
 ROWS = pd.DataFrame({"backbone": ["winner", "winner", "raw"], "percent": [100, 1, 1], "value": [0.9, 0.6, 0.4]}).assign(
     ci_low=lambda t: t.value - 0.1, ci_high=lambda t: t.value + 0.05
 )
+LADDER = pd.DataFrame({"chooser": ["search", "search", "rule"], "params": [2e5, 5e4, 2.1e5], "value": [0.9, 0.8, 0.85]})
+LADDER = LADDER.assign(target_params=[2e5, 5e4, 2e5], ci_low=lambda t: t.value - 0.1, ci_high=lambda t: t.value + 0.05)
 PLOTS = {
     "trajectory": trajectory(SCORES),
     "front": front(TRIALS, {"winner": (3e6, 0.7), "rank by MACs": (4e6, 0.5)}),
     "history": history({"expert": HISTORY}),
     "efficiency": efficiency(ROWS),
+    "scaling": scaling(LADDER),
 }
 
 

@@ -59,7 +59,7 @@ def _comparison(outcome: Outcome) -> Html:
         row: dict[str, object] = {"winner of, or baseline": name, "architecture": spec.id}
         row |= {"MACs": quantity(cost["macs"]), "parameters": quantity(cost["params"])}
         for percent in outcome.options.percents:
-            interval = seeds_interval(accuracy_by_seed(outcome, name, percent).to_numpy())
+            interval = seeds_interval(accuracy_by_seed(outcome.cells, name, percent).to_numpy())
             row[f"{percent:g} %"] = f"{interval.mean:.1%} ± {interval.high - interval.mean:.1%}"
         rows.append(row)
     for name in ("majority class", "raw pixels", "random initialisation of search, seed 0"):
@@ -95,7 +95,7 @@ def _winner(outcome: Outcome) -> str:
 
 
 def _about(outcome: Outcome) -> str:
-    options, parts = outcome.options, outcome.setting.parts
+    options, parts = outcome.options, outcome.setting.data.parts
     sizes = ", ".join(f"{len(ids):,} for {name}" for name, ids in parts.items())
     return (
         f"{options.trials} of {outcome.setting.space.size:,} architectures were scored by {options.sampler}, as many "

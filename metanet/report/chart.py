@@ -84,7 +84,7 @@ def interactive(chart: Chart) -> "Figure":
         hovermode="closest",
     )
     axis = {"gridcolor": "rgba(136,145,160,0.25)", "linecolor": GRID, "zeroline": False, "automargin": True}
-    ticks = {"tickvals": list(chart.x_ticks), "ticktext": [f"{x:g}" for x in chart.x_ticks]} if chart.x_ticks else {}
+    ticks = {"tickvals": list(chart.x_ticks), "ticktext": [quantity(x) for x in chart.x_ticks]} if chart.x_ticks else {}
     figure.update_xaxes(**axis, **ticks, title=escape(chart.x_label), type="log" if chart.log_x else "linear")
     figure.update_yaxes(**axis, title=escape(chart.y_label), type="log" if chart.log_y else "linear")
     return figure
@@ -139,7 +139,7 @@ def save_png(chart: Chart, path: Path) -> Path:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda y, _: quantity(y))
     if chart.x_ticks:
-        axes.set_xticks(chart.x_ticks, [f"{x:g}" for x in chart.x_ticks])
+        axes.set_xticks(chart.x_ticks, [quantity(x) for x in chart.x_ticks])
         axes.minorticks_off()
     else:
         axes.xaxis.set_major_formatter(lambda x, _: quantity(x))

@@ -101,6 +101,15 @@ def paragraph(text: str) -> Html:
     return Html(f"<p>{escape(text)}</p>")
 
 
+def links(targets: Mapping[str, str]) -> Html:
+    """Links in one line.
+
+    targets  path, relative to the page, by what is shown for it
+    """
+    shown = (f'<a href="{escape(path)}">{escape(text)}</a>' for text, path in targets.items())
+    return Html(f"<p>{' · '.join(shown)}</p>")
+
+
 def preformatted(text: str) -> Html:
     """Text whose lines and spaces stay, as JSON."""
     return Html(f'<pre class="scroll">{escape(text)}</pre>')

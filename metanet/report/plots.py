@@ -112,3 +112,19 @@ def efficiency(rows: "pd.DataFrame", *, by: str = "backbone", label: str = "test
         series.append(Series(name, x, y, colour[name], "joined", low, high, marker=i))
     ticks = sorted(set(rows["percent"].tolist()))
     return Plot(Chart("% of the training images", label, series, log_x=True, x_ticks=ticks))
+
+
+def scaling(rows: "pd.DataFrame", *, by: str = "chooser", cost: str = "params", cost_label: str = "parameters") -> Plot:
+    """Test accuracy of networks of growing cost, with confidence intervals, one line a chooser.
+
+    rows  one for each network, with the columns `by`, `cost`, target_`cost` (of its rung: the ticks), value, ci_low,
+          ci_high
+    """
+    names = list(dict.fromkeys(rows[by]))
+    colour, series = colours(names), []
+    for i, name in enumerate(names):
+        own = rows[rows[by] == name].sort_values(cost)
+        x, y, low, high = (own[column].tolist() for column in (cost, "value", "ci_low", "ci_high"))
+        series.append(Series(name, x, y, colour[name], "joined", low, high, marker=i))
+    ticks = sorted(set(rows[f"target_{cost}"].dropna()))
+    return Plot(Chart(cost_label, "test accuracy", series, log_x=True, x_ticks=ticks))

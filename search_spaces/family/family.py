@@ -10,7 +10,7 @@ from metanet.cost import price
 from metanet.errors import MetanetError
 from metanet.search_spaces.constraints import Constraints, parse_constraints
 from metanet.search_spaces.family.rule import ALPHA, BETA, Path, between, onward
-from metanet.search_spaces.family.rungs import TOLERANCE, Rung, climb
+from metanet.search_spaces.family.rungs import TOLERANCE, Chosen, Rung, climb
 from metanet.search_spaces.family.targets import Target, log_linear
 from metanet.spec import ArchSpec
 
@@ -107,8 +107,9 @@ def target_from(text: Constraints) -> Target:
     return Target(wanted["params"], wanted.get("macs"))
 
 
-def as_zoo(rungs: Mapping[str, Rung], by: str) -> str:
-    """Networks as a file of the zoo: name -> spec (one line of text), provenance, target and totals.
+def as_zoo(rungs: Mapping[str, Rung | Chosen], by: str) -> str:
+    """Networks as a file of the zoo: name -> spec (one line of text), provenance, target and totals, and the rule's
+    coefficients or the evaluator's metrics.
 
     by   how they were made, behind the word "generated"
     """
@@ -124,10 +125,16 @@ def as_zoo(rungs: Mapping[str, Rung], by: str) -> str:
             "target": {"num_classes": target.num_classes, **{k: v for k, v in wanted.items() if v is not None}},
             "totals": rung.costs,
             "deviation": _short(rung.deviation),
-            "phi": _short(rung.coefficients.phi),
-            "tau": _short(rung.coefficients.tau),
+            **_grounds(rung),
         }
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+
+
+def _grounds(rung: Rung | Chosen) -> dict[str, object]:
+    """What made a network the one of its rung."""
+    if isinstance(rung, Chosen):
+        return {"metrics": {name: _short(value) for name, value in rung.metrics.items()}}
+    return {"phi": _short(rung.coefficients.phi), "tau": _short(rung.coefficients.tau)}
 
 
 def _short(value: float) -> float:

@@ -1,7 +1,7 @@
 """The network of a rung: of all that are within tolerance of a target, the one nearest to the rule's shape."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,22 @@ class Rung:
     deviation: float
     distance: float
     coefficients: Coefficients
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A network of a family that an evaluator chose among those near a target.
+
+    costs      its totals, counted as those of the target
+    deviation  the largest relative deviation from the target
+    metrics    what the evaluator returned for it, by name
+    """
+
+    spec: ArchSpec
+    target: Target
+    costs: dict[str, int]
+    deviation: float
+    metrics: Mapping[str, float]
 
 
 def climb(path: Path, targets: Iterable[Target], *, tolerance: float = TOLERANCE) -> Iterator[Rung]:
@@ -86,6 +102,11 @@ def near(target: Target, share: float, head_width: int) -> tuple[Constraint, ...
     return tuple(Constraint(m, math.ceil(v - wide[m]), math.floor(v + wide[m])) for m, v in body.items())
 
 
+def chosen(spec: ArchSpec, target: Target, metrics: Mapping[str, float]) -> Chosen:
+    """A network that was chosen by its score, beside the target that it was chosen for."""
+    return Chosen(spec, target, *_totals(spec, target), metrics)
+
+
 def _nearest(
     space: Space, rules: tuple[Constraint, ...], path: Path, found: Coefficients, target: Target, limit: float
 ) -> tuple[ArchSpec, float] | None:
@@ -102,7 +123,11 @@ def _nearest(
 
 
 def _measured(spec: ArchSpec, target: Target, found: Coefficients, squared: float) -> Rung:
+    return Rung(spec, target, *_totals(spec, target), math.sqrt(squared), found)
+
+
+def _totals(spec: ArchSpec, target: Target) -> tuple[dict[str, int], float]:
+    """A network's totals, counted as those of a target, and the largest relative deviation from them."""
     cost = price(spec, num_classes=target.num_classes)
     costs, wanted = {"params": cost.params, "macs": cost.macs}, {"params": target.params, "macs": target.macs}
-    deviation = max(abs(costs[metric] / value - 1) for metric, value in wanted.items() if value is not None)
-    return Rung(spec, target, costs, deviation, math.sqrt(squared), found)
+    return costs, max(abs(costs[metric] / value - 1) for metric, value in wanted.items() if value is not None)

@@ -1,0 +1,186 @@
+"""Phases that jobs share: shared weights, evaluators, retraining, freezing; each is resumable by itself."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor, channels_last
+
+from metanet.bench import ProbeEvaluator, Task, evaluator
+from metanet.blocks.initial import Init
+from metanet.cli.setting import split
+from metanet.data import Ids, ImageSource, Labelled, ids_sha256, load_images
+from metanet.errors import MetanetError, unknown
+from metanet.model import MetaNet
+from metanet.pretrain import ExpertClassification, ExpertConfig
+from metanet.runs import fingerprint, manifest, write_json
+from metanet.search_spaces import SandwichConfig, Space, Supernet, train_supernet
+from metanet.searchers import SAMPLERS, load_result
+from metanet.spec import ArchSpec
+from metanet.training import state_sha256
+
+CALIBRATION = (2, 250)  # batches, and images a batch, for a sub-network's BatchNorm statistics
+FRESH = Init(layer_scale=0.1)  # attention is handicapped by the released 1e-6 in short runs
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images of a job, which of them are for what, and the task that they make."""
+
+    images: ImageSource
+    parts: dict[str, Ids]
+    task: Task
+
+    @property
+    def weights(self) -> Labelled:
+        """The images that train weights."""
+        return Labelled(self.images, self.parts["weights"])
+
+
+def data_of(name: str, side: int, seed: int) -> Data:
+    """The labelled images of that name, split; networks without a resolution of their own see them at `side`."""
+    images = load_images(name)
+    parts = split(images, seed)
+    task = Task(name, "classification", "accuracy", images, parts["selection"], parts["test"], side)
+    return Data(images, parts, task)
+
+
+def check_budget(sampler: str, trials: int, retrain_seeds: int) -> None:
+    """Raises MetanetError for what no job can be run with."""
+    if sampler not in SAMPLERS:
+        raise unknown("sampler", sampler, SAMPLERS)
+    if retrain_seeds < 2:
+        raise MetanetError(
+            f"`retrain_seeds` must be at least 2, got {retrain_seeds}: intervals over seeds need that many"
+        )
+    if trials < 1:
+        raise MetanetError(f"`trials` must be at least 1, got {trials}")
+
+
+def check_studies(stores: Iterable[Path], space: Space) -> None:
+    """Raises MetanetError, before any work, where a study of an earlier run is damaged or another space's."""
+    for store in stores:
+        if store.exists():
+            load_result(store, space)
+
+
+def earlier_seconds(folder: Path) -> dict[str, float]:
+    """What each phase took when the run was finished before: a repetition finds most of the work done."""
+    path = folder / "manifest.json"
+    return dict(json.loads(path.read_text())["seconds"]) if path.exists() else {}
+
+
+@contextmanager
+def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Adds the wall time of a `with` block, where it is more than what an earlier run took."""
+    start = time.monotonic()
+    yield
+    seconds[phase] = max(seconds.get(phase, 0.0), round(time.monotonic() - start, 1))
+
+
+def shared_weights(
+    space: Space, data: Data, folder: Path, *, steps: int, constraints: str, seed: int, quiet: bool | None
+) -> Supernet:
+    """A supernet of the space, trained on networks that keep the constraints."""
+    config = SandwichConfig(steps=steps, constraints=constraints, seed=seed)
+    supernet = Supernet(space, len(data.images.classes), seed=seed)
+    return train_supernet(supernet, data.weights, config, out=folder / "supernet", quiet=quiet)
+
+
+def shared_evaluator(data: Data, supernet: Supernet) -> ProbeEvaluator:
+    """Scores architectures of the supernet's space on the selection images, with the shared weights."""
+    return evaluator(data.task, _shared_networks(data, supernet), weights=state_sha256(supernet))
+
+
+def _shared_networks(data: Data, supernet: Supernet) -> Callable[[ArchSpec], MetaNet]:
+    """An architecture's network with the shared weights, calibrated on images that trained them."""
+    count, size = CALIBRATION
+    ids = data.parts["weights"][: count * size]
+    batches: dict[int, list[Tensor]] = {}
+
+    def network(spec: ArchSpec) -> MetaNet:
+        side = spec.resolution
+        if side not in batches:
+            shown = data.images.batch(ids, side).contiguous(memory_format=channels_last)
+            batches[side] = [shown[i : i + size] for i in range(0, len(shown), size)]
+        return supernet.extract(spec, supernet.calibrate(spec, batches[side]))
+
+    return network
+
+
+def trained_evaluator(data: Data, folder: Path, *, epochs: int, seed: int) -> ProbeEvaluator:
+    """Scores any architecture on the selection images, each trained alone from scratch for some epochs."""
+    about = {
+        "stage": "expert",
+        "config": asdict(ExpertConfig(epochs=epochs, seed=seed)),
+        "init": asdict(FRESH),
+        "ids": ids_sha256(data.parts["weights"]),
+    }
+
+    def network(spec: ArchSpec) -> MetaNet:
+        return trained(spec, data, folder / spec.id, epochs=epochs, seed=seed)[0]
+
+    return evaluator(data.task, network, weights=fingerprint(about))
+
+
+def trained(spec: ArchSpec, data: Data, folder: Path, *, epochs: int, seed: int) -> tuple[MetaNet, pd.DataFrame]:
+    """A network trained from scratch by the Expert stage, and its history."""
+    net = MetaNet(spec, init=FRESH, seed=seed)
+    config = ExpertConfig(epochs=epochs, seed=seed)
+    stage = ExpertClassification().run(net, {data.task.name: data.weights}, config, folder)
+    return net, stage.history
+
+
+def retrained(
+    winners: Mapping[str, ArchSpec], data: Data, folder: Path, *, epochs: int, seeds: Sequence[int]
+) -> tuple[dict[str, list[MetaNet]], dict[str, pd.DataFrame]]:
+    """Each winner from scratch with each seed; winners with the same architecture share its networks."""
+    done: dict[ArchSpec, list[MetaNet]] = {}
+    histories: dict[str, pd.DataFrame] = {}
+    for name, spec in winners.items():
+        if spec in done:
+            continue
+        done[spec] = []
+        for k, seed in enumerate(seeds):
+            net, history = trained(spec, data, folder / "retrain" / f"{spec.id}-{k}", epochs=epochs, seed=seed)
+            done[spec].append(net)
+            histories.setdefault(name, history)
+    return {name: done[spec] for name, spec in winners.items()}, histories
+
+
+def by_seed(nets: Mapping[str, Sequence[MetaNet]]) -> dict[str, MetaNet]:
+    """The networks of all winners, as "NAME, seed K"."""
+    return {f"{name}, seed {k}": net for name, own in nets.items() for k, net in enumerate(own)}
+
+
+def freeze(folder: Path, winners: Mapping[str, ArchSpec]) -> None:
+    """Writes down who won, once, before the test images are opened for the first time."""
+    path = folder / "frozen.json"
+    if not path.exists():
+        opened = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        write_json(path, {"winners": {n: s.id for n, s in winners.items()}, "test images opened": opened})
+
+
+def about_job(
+    options: Mapping[str, Any],
+    data: Data,
+    space: Space,
+    winners: Mapping[str, ArchSpec],
+    seeds: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """The manifest of a job."""
+    return manifest(
+        options,
+        seeds=seeds,
+        splits={name: {"images": len(ids), "sha256": ids_sha256(ids)} for name, ids in data.parts.items()},
+        data={"name": data.images.name, "sha256": data.images.fingerprint},
+        space={"name": space.name, "size": space.size, "sha256": space.fingerprint},
+        winners={name: spec.id for name, spec in winners.items()},
+        seconds=seconds,
+    )
