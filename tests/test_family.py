@@ -341,6 +341,7 @@ class TestCommand:
             (["--anchor", "MN-B4"], "from one anchor a family needs --to"),
             (["--anchor", "MN-B4", "--anchor", "MN-B15", "--to", "params = 1G"], "neither --to nor --coefficients"),
             (["--anchor", "MN-B4"] * 3, "one anchor or two, got 3"),
+            (["--evaluate", "mnist-5k"], "one anchor or two, got 0"),
             (["--anchor", "MN-B99", "--to", "params = 1G"], "unknown model 'MN-B99'"),
             (["--anchor", "MN-B4", "--to", "params = 1G", "--coefficients", "2"], "two numbers as 1.2,1.1"),
             (["build", "--anchor", "MN-B4"], "leave --anchor out, or leave build out"),
@@ -353,6 +354,19 @@ class TestCommand:
     def test_mistakes_get_a_sentence(self, argv, message, capsys):
         assert main(["family", *argv]) == 2
         assert message in capsys.readouterr().err
+
+    def test_evaluate_asks_for_a_family_by_score(self, monkeypatch, capsys):
+        asked = {}
+        monkeypatch.setattr(
+            "metanet.cli.family_score.run_family_job",
+            lambda options, out, quiet: asked.update(options=options, out=out, quiet=quiet) or "who won",
+        )
+        argv = "--anchor MN-B4 --anchor MN-B15 --rungs 5 --evaluate digits --space metanet --within 0.1 --trials 7"
+        assert main(["family", *argv.split(), "--retrain-seeds", "2", "--seed", "3"]) == 0
+        options = asked["options"]
+        assert options.anchors == ("MN-B4", "MN-B15") and (options.data, options.space) == ("digits", "metanet")
+        assert (options.rungs, options.within, options.trials, options.retrain_seeds, options.seed) == (5, 0.1, 7, 2, 3)
+        assert asked["out"] == "runs/family" and asked["quiet"] is None and "who won" in capsys.readouterr().out
 
     def test_builds_the_shipped_file(self, tmp_path, capsys, monkeypatch):
         text = files("metanet.zoo").joinpath("family.json").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ Stages on equal maps progress alike. What a progress means depends on the anchor
   p_i is at most 1. A stage takes its operator, and whatever else the anchors differ in, from one of them. All rungs lie
   between the anchors.
 - one anchor: depth_i = a_i * alpha^p_i, width_i = a_i * beta^p_i, and only FAR bounds p_i; operators stay. alpha and
-  beta are EfficientNet's 1.2 and 1.1 unless they are given or searched (`metanet.searchers.family`).
+  beta are EfficientNet's 1.2 and 1.1 unless they are given or searched (`metanet.searchers.coefficients`).
 
 Given targets for parameters and MACs, the two equations have one solution (`coefficients`): for each tau the phi that
 meets the parameters, and among these pairs the one that meets the MACs; with a target for parameters alone tau is 0.
