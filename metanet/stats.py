@@ -1,4 +1,4 @@
-"""How sure a number is: intervals over images (bootstrap) and over seeds (Student's t)."""
+"""How sure a number is: intervals over images (bootstrap) and over seeds (Student's t), and McNemar's test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -109,6 +109,21 @@ def seeds_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:
     mean, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
     half = float(t.ppf((1 + level) / 2, len(values) - 1)) * se
     return Interval(mean, mean - half, mean + half, se)
+
+
+def mcnemar(a_alone: int, b_alone: int) -> float:
+    """Exact two-sided p-value of McNemar's test: how often two equally good networks would differ as unevenly.
+
+    a_alone, b_alone   images that only the first, and only the second, has right
+
+    Raises:
+        MetanetError: a negative number.
+    """
+    from scipy.stats import binomtest
+
+    if min(a_alone, b_alone) < 0:
+        raise MetanetError(f"McNemar's test takes numbers of images, got {a_alone} and {b_alone}")
+    return float(binomtest(a_alone, a_alone + b_alone).pvalue) if a_alone + b_alone else 1.0
 
 
 def _checked(values: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:
