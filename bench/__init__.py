@@ -1,6 +1,7 @@
 """GV-B: frozen backbones scored by probes on percentages of a task's training images."""
 
 from metanet.bench.baselines import Constant, RawPixels, default_baselines, random_twin, timm_backbone
+from metanet.bench.cache import DiskCache
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
 from metanet.bench.features import FeatureCache, extract
 from metanet.bench.linear import PROBES, LinearProbe
@@ -11,6 +12,7 @@ from metanet.bench.task import Probe, Task
 __all__ = [
     "PROBES",
     "Constant",
+    "DiskCache",
     "FeatureCache",
     "LinearProbe",
     "Probe",
