@@ -4,13 +4,14 @@ from metanet.bench.baselines import Constant, RawPixels, default_baselines, rand
 from metanet.bench.cache import DiskCache
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
 from metanet.bench.features import FeatureCache, extract
-from metanet.bench.linear import PROBES, LinearProbe
-from metanet.bench.ridge import RidgeLoo
+from metanet.bench.probes import PROBES, LinearProbe, RidgeLoo
 from metanet.bench.score import score
-from metanet.bench.task import Probe, Task
+from metanet.bench.task import KINDS, Answers, Probe, Task, shown_at
 
 __all__ = [
+    "KINDS",
     "PROBES",
+    "Answers",
     "Constant",
     "DiskCache",
     "FeatureCache",
@@ -25,5 +26,6 @@ __all__ = [
     "extract",
     "random_twin",
     "score",
+    "shown_at",
     "timm_backbone",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from metanet.bench.linear import LinearProbe
+from metanet.bench.probes.linear import LinearProbe
 from metanet.bench.task import Task
 from metanet.data import Ids, ids_sha256, percent_subset
 from metanet.errors import MetanetError
@@ -31,6 +31,7 @@ class ProbeEvaluator:
             "images": task.images.fingerprint,
             "train": ids_sha256(task.train),
             "resolution": task.resolution,
+            "fixed": task.fixed,
             "metric": task.metric,
             "percent": float(self.percent),
             "seed": self.seed,

@@ -28,7 +28,7 @@ def extract(
 ) -> Features:
     """The features before the classifier, float32 (n, d), in evaluation mode.
 
-    view     how it is shown the images; a number is the resolution of the whole square
+    view     how the images are shown; a resolution alone is a `View` of it
     device   where to run: the backbone is moved there; None leaves it where it is
 
     Raises:

@@ -1,5 +1,6 @@
 """How sure a number is: intervals over images (bootstrap) and over seeds (Student's t)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,31 @@ def paired_bootstrap(
     if np.shape(a) != np.shape(b):
         raise MetanetError(f"a paired comparison needs values of the same images, got {np.shape(a)} and {np.shape(b)}")
     return bootstrap_interval(np.subtract(a, b), strata=strata, level=level, resamples=resamples, seed=seed)
+
+
+def bootstrap_cells(
+    counts: npt.ArrayLike,
+    statistic: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap of a function of counts, where images of one cell are alike for it.
+
+    counts      (cells,) how many images each cell has
+    statistic   (r, cells) -> (r,): the number for each row of counts
+
+    `mean` is the statistic of the counts themselves, `se` the standard deviation over the resamples.
+
+    Raises:
+        MetanetError: no images, or a level outside (0, 1).
+    """
+    counts = np.asarray(_checked(counts, level), np.int64)
+    drawn = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    values = statistic(drawn)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(counts[None])[0]), float(low), float(high), float(values.std(ddof=1)))
 
 
 def seeds_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:

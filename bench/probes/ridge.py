@@ -30,7 +30,7 @@ class RidgeLoo:
     penalties       (p,) all of them, in absolute units
     loo_accuracy    (p,) leave-one-out accuracy of each
     loo_error       (p,) leave-one-out mean squared error of each, summed over the classes
-    loo_scores      (n, k) leave-one-out predictions at the chosen penalty
+    held_out        (n, k) leave-one-out predictions at the chosen penalty
     """
 
     weights: Matrix
@@ -39,7 +39,7 @@ class RidgeLoo:
     penalties: Matrix
     loo_accuracy: Matrix
     loo_error: Matrix
-    loo_scores: Matrix
+    held_out: Matrix
 
     @classmethod
     def fit(
@@ -81,8 +81,19 @@ class RidgeLoo:
             penalties=absolute,
             loo_accuracy=hits / len(labels),
             loo_error=errors,
-            loo_scores=held_out(best),
+            held_out=held_out(best),
         )
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """The penalty, in absolute units."""
+        return {"lambda": self.penalty}
+
+    @property
+    def curve(self) -> dict[str, list[float]]:
+        """Every penalty, in absolute units, with its leave-one-out accuracy and error."""
+        columns = {"lambda": self.penalties, "accuracy": self.loo_accuracy, "error": self.loo_error}
+        return {name: column.tolist() for name, column in columns.items()}
 
     def scores(self, features: npt.NDArray[np.floating]) -> Matrix:
         """(n, d) -> (n, k), the class of the largest score is the predicted one."""

@@ -1,0 +1,8 @@
+"""The probes by name."""
+
+from collections.abc import Callable
+
+from metanet.bench.probes.linear import LinearProbe
+from metanet.bench.task import Probe
+
+PROBES: dict[str, Callable[..., Probe]] = {"linear": LinearProbe}
