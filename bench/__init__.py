@@ -1,6 +1,7 @@
 """GV-B: frozen backbones scored by probes on percentages of a task's training images."""
 
 from metanet.bench.baselines import Constant, RawPixels, default_baselines, random_twin, timm_backbone
+from metanet.bench.cache import DiskCache
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
 from metanet.bench.features import FeatureCache, extract
 from metanet.bench.probes import PROBES, LinearProbe, RidgeLoo
@@ -12,6 +13,7 @@ __all__ = [
     "PROBES",
     "Answers",
     "Constant",
+    "DiskCache",
     "FeatureCache",
     "LinearProbe",
     "Probe",

@@ -32,9 +32,12 @@ def extract(
     device   where to run: the backbone is moved there; None leaves it where it is
 
     Raises:
-        MetanetError: the backbone lacks a method, its features are not finite vectors, or running it changed it.
+        MetanetError: there are no ids, the backbone lacks a method, its features are not finite vectors, or running it
+            changed it.
     """
-    module = _as_module(backbone)
+    module = as_module(backbone)
+    if len(ids) == 0:
+        raise MetanetError("features are those of at least one image, got no ids: give some")
     if device is not None:
         module.to(device)
     here = next((p.device for p in module.parameters()), torch.device("cpu"))
@@ -60,20 +63,27 @@ class FeatureCache:
     """`extract` that runs an image through a backbone once: asked again, it answers from memory.
 
     A changed weight, other data or another view make a new entry.
+
+    forwards, hits   images that were run through a backbone and images that were known, so far
     """
 
     def __init__(self) -> None:
+        self.forwards = self.hits = 0
         self._known: dict[tuple[Backbone, str, str, View], tuple[Ids, Features]] = {}
 
     def __call__(self, backbone: Backbone, images: ImageSource, ids: Ids, view: View | int) -> Features:
         """As `extract`."""
-        key = (backbone, state_sha256(_as_module(backbone)), images.fingerprint, as_view(view))
+        key = (backbone, state_sha256(as_module(backbone)), images.fingerprint, as_view(view))
         known, rows = self._known.get(key, (np.empty(0, np.int64), np.empty((0, 0), np.float32)))
-        if len(new := np.setdiff1d(ids, known)):
+        wanted = np.unique(ids)
+        if len(wanted) == 0:
+            return extract(backbone, images, ids, view)  # says what is wrong
+        if len(new := np.setdiff1d(wanted, known)):
             fresh = extract(backbone, images, new, view)
             known, rows = np.concatenate([known, new]), np.concatenate([rows.reshape(-1, fresh.shape[1]), fresh])
             order = np.argsort(known)
             known, rows = self._known[key] = known[order], rows[order]
+        self.forwards, self.hits = self.forwards + len(new), self.hits + len(wanted) - len(new)
         return rows[np.searchsorted(known, ids)]
 
 
@@ -88,7 +98,8 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def _as_module(backbone: Backbone) -> nn.Module:
+def as_module(backbone: Backbone) -> nn.Module:
+    """The backbone as what it also must be. Raises MetanetError where it is no module or lacks a method."""
     for method in ("forward_features", "forward_head"):
         if not callable(getattr(backbone, method, None)):
             raise MetanetError(
