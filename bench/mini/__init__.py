@@ -1,0 +1,1 @@
+"""Small synthetic copies of the data sets, in their official layouts."""
