@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,8 +62,14 @@ class _Pair:
         lead = sum((a == self.truth).astype(int) - (b == self.truth) for a, b in zip(self.a, self.b, strict=True))
         return int(np.sum(lead > 0)), int(np.sum(lead < 0))
 
-    def row(self) -> dict[str, object]:
-        found = difference_interval(self.metric, self.a, self.b, self.truth)
+    @property
+    def difference(self) -> Interval:
+        """a - b, paired over the test images."""
+        return difference_interval(self.metric, self.a, self.b, self.truth)
+
+    def row(self) -> dict[str, Any]:
+        """The comparison on this task."""
+        found = self.difference
         ours, theirs = self.votes()
         return {
             "task": self.task,
@@ -100,10 +107,10 @@ def _value(metric: str, predicted: Sequence[Ids], truth: Ids) -> float:
     return float(np.mean([METRICS[metric].value(one, truth) for one in predicted]))
 
 
-def _pooled(pairs: Sequence[_Pair]) -> dict[str, object]:
+def _pooled(pairs: Sequence[_Pair]) -> dict[str, Any]:
     """The mean over tasks, whose images are independent, and McNemar's test of the images of all of them."""
     rows = [pair.row() for pair in pairs]
-    found = [difference_interval(pair.metric, pair.a, pair.b, pair.truth) for pair in pairs]
+    found = [pair.difference for pair in pairs]
     mean = float(np.mean([one.mean for one in found]))
     se = float(np.sqrt(sum(one.se**2 for one in found))) / len(found)
     over = Interval(mean, mean - NORMAL * se, mean + NORMAL * se, se)

@@ -15,9 +15,9 @@ def curve(rows: pd.DataFrame, title: str) -> Plot:
 
     rows   of `summary_table` or `averages_table`, of one task or average
     """
-    return efficiency(
-        _labelled(rows).rename(columns={"images_low": "ci_low", "images_high": "ci_high"}), label=f"{title}, test score"
-    )
+    rows = _labelled(rows).rename(columns={"images_low": "ci_low", "images_high": "ci_high"})
+    rows[["value", "ci_low", "ci_high"]] *= 100
+    return efficiency(rows, label=f"{title}: test score, %")
 
 
 def task_plots(summary: pd.DataFrame, percent: float) -> dict[str, Bars | Radar]:

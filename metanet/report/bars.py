@@ -112,6 +112,7 @@ class Radar:
     def save_png(self, path: str | Path) -> Path:
         """Writes the still form and returns its path."""
         from matplotlib.figure import Figure
+        from matplotlib.patheffects import withStroke
 
         figure = Figure(figsize=(8, 6.4), dpi=200, layout="constrained")
         axes = figure.add_subplot(projection="polar")
@@ -127,6 +128,8 @@ class Radar:
         for angle, text in zip(angles, axes.get_xticklabels(), strict=True):
             side = math.sin(angle)
             text.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
+        for text in axes.get_yticklabels():  # a halo, for the lines run through the numbers
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
         axes.tick_params(colors=INK)
         axes.grid(alpha=0.35, color=GRID)
         axes.spines["polar"].set_color(GRID)
