@@ -3,6 +3,7 @@
 from metanet.data.augment import shift
 from metanet.data.images import ArrayImages, Ids, ImageSource
 from metanet.data.labelled import Labelled
+from metanet.data.lazy import LazyImages
 from metanet.data.packaged import IMAGES, load_images
 from metanet.data.subsets import batch_ids, ids_sha256, percent_subset, stratified_split
 from metanet.data.view import View, as_view
@@ -13,6 +14,7 @@ __all__ = [
     "Ids",
     "ImageSource",
     "Labelled",
+    "LazyImages",
     "View",
     "as_view",
     "batch_ids",

@@ -91,3 +91,8 @@ class ArrayImages:
         rows = torch.from_numpy(self.pixels[ids])
         x = view.square(rows.unsqueeze(1) if rows.ndim == 3 else rows.permute(0, 3, 1, 2))
         return view.normalised(x, (self.mean,) * 3, (self.std,) * 3)
+
+    def decoded(self, i: int) -> npt.NDArray[np.uint8]:
+        """The whole image i as it is kept, (h, w, 3)."""
+        pixels = self.pixels[i]
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
