@@ -4,12 +4,14 @@ from metanet.bench.baselines import Constant, RawPixels, default_baselines, rand
 from metanet.bench.cache import DiskCache
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
 from metanet.bench.features import FeatureCache, extract
+from metanet.bench.packaged_weights import PACKAGED, packaged_backbone
 from metanet.bench.probes import PROBES, LinearProbe, RidgeLoo
 from metanet.bench.score import score
 from metanet.bench.task import KINDS, Answers, Probe, Task, shown_at
 
 __all__ = [
     "KINDS",
+    "PACKAGED",
     "PROBES",
     "Answers",
     "Constant",
@@ -24,6 +26,7 @@ __all__ = [
     "default_baselines",
     "evaluator",
     "extract",
+    "packaged_backbone",
     "random_twin",
     "score",
     "shown_at",

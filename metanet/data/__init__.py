@@ -4,6 +4,7 @@ from metanet.data.augment import shift
 from metanet.data.files import FileImages, read_folder, read_list
 from metanet.data.images import ArrayImages, Ids, ImageSource
 from metanet.data.labelled import Labelled
+from metanet.data.lazy import LazyImages
 from metanet.data.packaged import IMAGES, load_images
 from metanet.data.splits import Splits, read_folders, read_lists
 from metanet.data.subsets import batch_ids, ids_sha256, percent_subset, stratified_split
@@ -16,6 +17,7 @@ __all__ = [
     "Ids",
     "ImageSource",
     "Labelled",
+    "LazyImages",
     "Splits",
     "View",
     "as_view",

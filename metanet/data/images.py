@@ -93,6 +93,11 @@ class ArrayImages:
         x = view.square(rows.unsqueeze(1) if rows.ndim == 3 else rows.permute(0, 3, 1, 2))
         return view.normalised(x, _channels(self.mean), _channels(self.std))
 
+    def decoded(self, i: int) -> npt.NDArray[np.uint8]:
+        """The whole image i as it is kept, (h, w, 3)."""
+        pixels = self.pixels[i]
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
 
 def _channels(value: float | Channels) -> Channels:
     return value if isinstance(value, tuple) else (value, value, value)
