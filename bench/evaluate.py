@@ -94,11 +94,11 @@ class ProbeEvaluator:
             raise MetanetError(f"architecture {spec.id}: {error}") from None
         metrics = {task.metric for task in self.tasks}
         name = metrics.pop() if len(metrics) == 1 else "score"
-        se = math.sqrt(sum(error**2 for _, error in found)) / len(found)
-        scores = {name: sum(value for value, _ in found) / len(found), f"{name}.se": se}
+        combined = math.sqrt(sum(se**2 for _, se in found)) / len(found)
+        scores = {name: sum(value for value, _ in found) / len(found), f"{name}.se": combined}
         if len(self.tasks) > 1:
-            for task, (value, error) in zip(tasks, found, strict=True):
-                scores |= {f"{task.name}.{task.metric}": value, f"{task.name}.{task.metric}.se": error}
+            for task, (value, se) in zip(tasks, found, strict=True):
+                scores |= {f"{task.name}.{task.metric}": value, f"{task.name}.{task.metric}.se": se}
         return scores
 
     def _scores(self, backbone: Backbone, tasks: Sequence[Task], fidelity: float) -> list[Score]:

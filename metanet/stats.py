@@ -101,13 +101,13 @@ def seeds_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:
     Raises:
         MetanetError: fewer than two values, values that are not finite, or a level outside (0, 1).
     """
-    from scipy.stats import t  # type: ignore[import-untyped]  # slow to import
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy.stats takes a second to import
 
     values = _checked(values, level)
     if len(values) < 2:
         raise MetanetError(f"an interval over seeds needs at least 2 values, got {len(values)}: run more seeds")
     mean, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * se
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * se
     return Interval(mean, mean - half, mean + half, se)
 
 
@@ -119,11 +119,11 @@ def mcnemar(a_alone: int, b_alone: int) -> float:
     Raises:
         MetanetError: a negative number.
     """
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
     if min(a_alone, b_alone) < 0:
         raise MetanetError(f"McNemar's test takes numbers of images, got {a_alone} and {b_alone}")
-    return float(binomtest(a_alone, a_alone + b_alone).pvalue) if a_alone + b_alone else 1.0
+    return min(1.0, 2 * float(bdtr(min(a_alone, b_alone), a_alone + b_alone, 0.5)))
 
 
 def _checked(values: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:

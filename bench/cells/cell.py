@@ -103,9 +103,7 @@ def read_cell(path: Path) -> Cell:
             raise ValueError("its SHA-256 is another one than it says")
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}, known is {FORMAT}")
-        answers = Answers(
-            unpack(content["predicted"]), unpack(content["truth"]), content["chosen"], content["curve"]
-        )
+        answers = Answers(unpack(content["predicted"]), unpack(content["truth"]), content["chosen"], content["curve"])
         fields = {name: content[name] for name in ("backbone", "task", "probe", "percent", "seed", "about", "n_train")}
         return Cell(**fields, classes=tuple(content["classes"]), answers=answers, record=content["record"])
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, DeflateError, json.JSONDecodeError) as error:

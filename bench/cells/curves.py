@@ -1,6 +1,7 @@
 """Data efficiency: the score against the share of the training images, and how much data a score takes."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ def data_needed(percents: Sequence[float], values: Sequence[float], target: floa
     Raises:
         MetanetError: the percentages do not rise, or there are none.
     """
-    if not len(percents) or any(b <= a for a, b in zip(percents, percents[1:], strict=False)) or percents[0] <= 0:
+    if not len(percents) or any(b <= a for a, b in pairwise(percents)) or percents[0] <= 0:
         raise MetanetError(f"the percentages of a curve must be above 0 and rise, got {list(percents)}")
     if values[0] >= target:
         return float(percents[0])
@@ -56,7 +57,7 @@ def efficiency_table(summary: pd.DataFrame, targets: Mapping[str, float] | float
     for (task, backbone, probe), own in summary.groupby(["task", "backbone", "probe"], sort=False):
         own = own.sort_values("percent")
         best = summary[summary["task"] == task]["value"].max()
-        target = targets.get(task) if isinstance(targets, Mapping) else targets
+        target = targets.get(str(task)) if isinstance(targets, Mapping) else targets
         target = SHARE * best if target is None else target
         percents, values = own["percent"].tolist(), own["value"].tolist()
         rows.append(

@@ -76,8 +76,7 @@ class CellFolder:
             kept = [
                 row
                 for row in _index(self.path)
-                if settings.get(row.line, row.setting) == row.setting
-                and (*row.line, row.percent, row.seed) not in new
+                if settings.get(row.line, row.setting) == row.setting and (*row.line, row.percent, row.seed) not in new
             ]
             write_json(self.path / INDEX, {"rows": [asdict(row) for row in [*kept, *rows]]})
 

@@ -31,13 +31,16 @@ def page_of(found: "Tables", plots: Plots) -> str:
 def _lead(found: "Tables") -> str:
     summary = found.summary
     backbones = summary[~summary["baseline"]]["backbone"].nunique()
+    baselines = summary[summary["baseline"]]["backbone"].nunique()
     said = (
-        f"{_many(backbones, 'backbone')} beside {_many(summary[summary['baseline']]['backbone'].nunique(), 'baseline')} "
-        f"on {_many(summary['task'].nunique(), 'task')}. Backbones stay frozen; hyper-parameters were chosen on the drawn "
+        f"{_many(backbones, 'backbone')} beside {_many(baselines, 'baseline')} on "
+        f"{_many(summary['task'].nunique(), 'task')}. Backbones stay frozen; hyper-parameters were chosen on the drawn "
         "training images alone, and the test images opened once a cell."
     )
     if missing := len(found.results.missing):
-        said += f" {missing} of {missing + len(found.results.cells)} cells are not finished: run the same command again."
+        said += (
+            f" {missing} of {missing + len(found.results.cells)} cells are not finished: run the same command again."
+        )
     return said
 
 
@@ -48,10 +51,10 @@ def _many(count: int, what: str) -> str:
 def _wide(found: "Tables") -> Iterator[Html]:
     for percent in reversed(found.percents):
         wide = found.wide(percent)
-        formats = {name: ".1f" for name in wide if pd.api.types.is_numeric_dtype(wide[name])}
+        formats = {str(name): ".1f" for name in wide if pd.api.types.is_numeric_dtype(wide[name])}
         caption = (
-            f"Test scores in % with {percent:g} % of the training images, mean over draws; an average is unweighted and "
-            "over the tasks that are there, published rows over the same ones"
+            f"Test scores in % with {percent:g} % of the training images, mean over draws; an average is unweighted "
+            "and over the tasks that are there, published rows over the same ones"
         )
         yield table(wide, caption=caption, formats=formats)
 
@@ -96,8 +99,8 @@ def _differences(found: "Tables") -> Iterator[Html]:
         }
     )
     caption = (
-        f"First minus other, in points, with {found.percents[-1]:g} % of the training images: paired bootstrap over test "
-        "images, and McNemar's exact test on the images that one has right (in more of the draws) and the other has "
+        f"First minus other, in points, with {found.percents[-1]:g} % of the training images: paired bootstrap over "
+        "test images, and McNemar's exact test on the images that one has right (in more of the draws) and the other has "
         "not; p is not corrected for the number of rows"
     )
     yield table(shown, caption=caption)
@@ -124,8 +127,8 @@ def _summary(found: "Tables") -> Iterator[Html]:
         ]
     )
     caption = (
-        "Two 95 % intervals that answer different questions: other test images (bootstrap), other draws of the training "
-        "images (Student's t; none at 100 %, where all draws are the same)"
+        "Two 95 % intervals that answer different questions: other test images (bootstrap), other draws of the "
+        "training images (Student's t; none at 100 %, where all draws are the same)"
     )
     yield table(shown, caption=caption, formats={"%": "g"})
 
@@ -141,8 +144,8 @@ def _made(found: "Tables") -> Iterator[Html]:
     opened = sorted(str(cell.record["test images opened"]) for cell in cells)
     yield paragraph(
         f"{len(cells)} cells in {found.results.folder / 'cells'}: each holds its predictions, the digests of weights, "
-        f"images and ids, and every hyper-parameter that was tried. Test images were opened between {opened[0][:19]} and "
-        f"{opened[-1][:19]} UTC."
+        "images and ids, and every hyper-parameter that was tried. Test images were opened between "
+        f"{opened[0][:19]} and {opened[-1][:19]} UTC."
     )
     versions: dict[str, set[str]] = {}
     for cell in cells:

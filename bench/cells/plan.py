@@ -80,7 +80,8 @@ def plans_of(
     dtype   how features are kept
 
     Raises:
-        MetanetError: an unknown probe, a wrong percentage, a name twice, nothing to score, or no backbone, with its name.
+        MetanetError: an unknown probe, a wrong percentage, a name twice, nothing to score, or what is no backbone, with
+            its name.
     """
     if probe not in PROBES:
         raise unknown("probe", probe, PROBES)
@@ -138,8 +139,12 @@ def _check(
             raise MetanetError(f"a run scores at least one {what}, got none: name one")
     if twice := sorted(set(entrants) & set(baselines)):
         raise MetanetError(f"a backbone must not have the name of a baseline, got {twice[0]!r}: rename it")
-    names = [task.name for task in tasks]
-    for what, values in (("task", names), ("percentage", list(percents)), ("seed", list(seeds))):
+    listed: dict[str, list[Any]] = {
+        "task": [task.name for task in tasks],
+        "percentage": list(percents),
+        "seed": list(seeds),
+    }
+    for what, values in listed.items():
         if len(set(values)) < len(values):
             again = next(value for value in values if values.count(value) > 1)
             raise MetanetError(f"each {what} of a run must be given once, got {again!r} twice: leave one out")

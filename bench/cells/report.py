@@ -10,7 +10,7 @@ import pandas as pd
 from metanet.bench.cells.compare import compare
 from metanet.bench.cells.curves import efficiency_table
 from metanet.bench.cells.drawn import curve, task_plots
-from metanet.bench.cells.folder import Results, load_results
+from metanet.bench.cells.folder import Results
 from metanet.bench.cells.page import page_of
 from metanet.bench.cells.scores import Point, averages_table, cells_table, points_of, summary_table
 from metanet.bench.cells.wide import aggregates_of, latex, wide_table
@@ -59,21 +59,15 @@ def tables_of(results: Results, *, targets: Mapping[str, float] | float | None =
     )
 
 
-def write_report(
-    folder: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
-    *,
-    targets: Mapping[str, float] | float | None = None,
-) -> Path:
-    """Writes report.html, PNG files, CSV files and scores.tex for a folder of cells; returns the page's path.
+def write_report(found: Tables, out: str | os.PathLike[str] | None = None) -> Path:
+    """Writes report.html, PNG files, CSV files and scores.tex; returns the page's path.
 
-    out   another folder to write into; None: the folder of the cells
+    out   folder to write into; None: the folder of the cells
 
     Raises:
-        MetanetError: there is no finished cell, or `out` cannot be written.
+        MetanetError: `out` cannot be written.
     """
-    found = tables_of(load_results(folder), targets=targets)
-    place = open_run(folder if out is None else out)
+    place = open_run(found.results.folder if out is None else out)
     for name in ("cells", "summary", "averages", "efficiency", "differences"):
         atomic_write(place / f"{name}.csv", getattr(found, name).to_csv(index=False))
     atomic_write(place / "scores.tex", "\n".join(_latex(found, percent) for percent in found.percents))

@@ -82,8 +82,7 @@ def run_cells(
     scored = [task for task in tasks if task.kind in SCORED]
     read: Cache = FeatureCache() if cache is None else cache
     dtype = getattr(read, "dtype", "float32")
-    given = {"percents": percents, "seeds": seeds, "probe": probe, "dtype": dtype}
-    plans = plans_of(entrants, baselines or {}, scored, **given)
+    plans = plans_of(entrants, baselines or {}, scored, percents=percents, seeds=seeds, probe=probe, dtype=dtype)
     folder = CellFolder(out)
     folder.plan([plan.row(draw) for plan in plans for draw in plan.draws])
     forwards, hits, computed = read.forwards, read.hits, 0

@@ -11,13 +11,13 @@ HERE, BASELINE, PUBLISHED = "scored here", "baseline", "published"
 
 
 def aggregates_of(tasks: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The averages that tables of these tasks have: those of GV-B that hold one of them; for others their plain mean."""
+    """The averages that tables of these tasks have: those of GV-B that hold one of them, the plain mean of others."""
     found = {name: members for name, members in AGGREGATES.items() if len(members) > 1 and set(members) & set(tasks)}
     own = tuple(task for task in tasks if not any(task in members for members in AGGREGATES.values()))
     return found | ({"mean": own} if len(own) > 1 else {})
 
 
-def label(row: Mapping[str, Any], probes: Sequence[str]) -> str:
+def label(row: Mapping[Any, Any], probes: Sequence[str]) -> str:
     """A backbone's name, with the probe where a table has several."""
     return f"{row['backbone']}, {row['probe']}" if len(probes) > 1 else str(row["backbone"])
 
@@ -68,12 +68,12 @@ def latex(wide: pd.DataFrame, *, caption: str, name: str) -> str:
 
     name   of its LaTeX label
     """
-    numbers = [column for column in wide if pd.api.types.is_numeric_dtype(wide[column])]
-    own = wide.index[wide["from"] == HERE]
+    numbers = [str(column) for column in wide if pd.api.types.is_numeric_dtype(wide[column])]
+    own = wide.index[wide["from"] == HERE].tolist()
     style = wide.style.hide(axis="index").format(precision=1, na_rep="--", escape="latex")
     style = style.format_index(escape="latex", axis="columns")
     if len(own) > 1:
-        style = style.highlight_max(subset=pd.IndexSlice[own, numbers], props="textbf:--rwrap;")
+        style = style.highlight_max(subset=(own, numbers), props="textbf:--rwrap;")
     columns = "".join("r" if column in numbers else "l" for column in wide)
     return style.to_latex(hrules=True, column_format=columns, caption=_escaped(caption), label=f"tab:{name}")
 

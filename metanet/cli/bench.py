@@ -61,7 +61,9 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     data = run.add_argument_group("what they are scored on (default: --data mnist-5k)").add_mutually_exclusive_group()
-    data.add_argument("--suite", metavar="NAME", help="packaged: real images that packages hold, and two networks beside")
+    data.add_argument(
+        "--suite", metavar="NAME", help="packaged: real images that packages hold, and two networks beside"
+    )
     data.add_argument("--data", metavar="NAME", help="images of one package, split as in `metanet search`")
     data.add_argument("--data-root", metavar="DIR", help="folder with data sets of GV-B: `metanet bench doctor`")
     run.add_argument("--tasks", metavar="NAME[,NAME]", help="of the suite or the data root (default: all found)")

@@ -11,9 +11,9 @@ def report(args: argparse.Namespace) -> int:
     """Writes the report and prints its main table."""
     from metanet.bench.cells import load_results, tables_of, write_report
 
-    target = None if args.reach is None else args.reach / 100
-    path = write_report(args.folder, args.out, targets=target)
-    show(tables_of(load_results(args.folder), targets=target))
+    found = tables_of(load_results(args.folder), targets=None if args.reach is None else args.reach / 100)
+    path = write_report(found, args.out)
+    show(found)
     print(f"wrote {path}")
     return 0
 
@@ -27,7 +27,7 @@ def show(found: "Tables") -> None:
     if len(tasks) > 1:
         largest = found.percents[-1]
         wide = found.wide(largest)
-        rows = [{name: _shown(cell) for name, cell in row.items()} for row in wide.to_dict("records")]
+        rows = [{str(name): _shown(cell) for name, cell in row.items()} for row in wide.to_dict("records")]
         table(rows, title=f"test scores with {largest:g} % of the training images (%), mean over draws")
     if len(tasks) == 1:
         _by_percent(summary, f"{summary['metric'].iloc[0]} on {tasks[0]}, test images (%), mean over draws")
@@ -44,7 +44,11 @@ def _by_percent(rows: Any, title: str) -> None:
     several = rows["probe"].nunique() > 1
     table(
         [
-            {"network": name, **({"probe": probe} if several else {}), **{f"{p:g} %": _shown(100 * v) for p, v in row.items()}}
+            {
+                "network": name,
+                **({"probe": probe} if several else {}),
+                **{f"{p:g} %": _shown(100 * v) for p, v in row.items()},
+            }
             for (name, probe), row in means.iterrows()
         ],
         title=title,

@@ -19,7 +19,7 @@ SIDE, OFFICIAL_SIDE = 32, 224  # pixels, for packaged images and for those of GV
 
 def run(args: argparse.Namespace) -> int:
     """Scores, writes the report, and prints tables, how many forward passes it took and what to type next."""
-    from metanet.bench import DiskCache, default_baselines, extract
+    from metanet.bench import DiskCache, extract
     from metanet.bench.cells import load_results, run_cells, tables_of, write_report
     from metanet.cli.bench_results import show
     from metanet.cli.output import emit
@@ -37,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
         seeds=tuple(range(args.seeds)),
         probe=args.probe,
         cache=cache,
-        baselines=default_baselines(entrants),
+        baselines=_baselines(entrants),
         quiet=args.quiet or None,
     )
-    page, found = write_report(args.out), tables_of(load_results(args.out))
+    found = tables_of(load_results(args.out))
+    page = write_report(found)
     for name in summary.waiting:
         print(f"{name} waits for its head: this version scores classification", file=sys.stderr)
     if args.json:
@@ -79,6 +80,18 @@ def _entrants(args: argparse.Namespace) -> "dict[str, Backbone]":
     return found
 
 
+def _baselines(entrants: "dict[str, Backbone]") -> "dict[str, Backbone]":
+    """The usual ones; a random initialisation is named after the architecture, not after its weights."""
+    from metanet.bench import default_baselines
+
+    short = {
+        name.removeprefix("timm:").removesuffix(" (packaged)").removesuffix(" (pretrained)"): name for name in entrants
+    }
+    if len(short) < len(entrants):  # one architecture with several weights
+        return default_baselines(entrants)
+    return default_baselines({name: entrants[told] for name, told in short.items()})
+
+
 def network(name: str, weights: str) -> Any:
     """A network ready to be scored.
 
@@ -96,15 +109,18 @@ def network(name: str, weights: str) -> Any:
 
 def _tasks(args: argparse.Namespace) -> "list[Task]":
     from metanet.cli.bench_data import names_of
-    from metanet.errors import MetanetError
+    from metanet.errors import MetanetError, unknown
 
     names = names_of(args.tasks)
     if args.data_root:
         return _official_tasks(args.data_root, names, args.resolution or OFFICIAL_SIDE)
     if args.suite:
-        from metanet.bench.suites import suite_tasks
+        from metanet.bench.suites import load_suite
 
-        return suite_tasks(args.suite, names)
+        known = {task.name: task for task in load_suite(args.suite)}
+        if wrong := [name for name in names or () if name not in known]:
+            raise unknown(f"task of the suite {args.suite!r}", wrong[0], known)
+        return [known[name] for name in names or known]
     if names:
         raise MetanetError("--tasks names tasks of a suite or a data root: give --suite or --data-root, too")
     return [_packaged_task(args.data or "mnist-5k", args.seed, args.resolution or SIDE)]

@@ -71,7 +71,7 @@ class Bars:
             axes.bar(x, group.values, 0.92 * width, color=group.colour, label=still_text(group.name), zorder=2)
             above, below = _errors(group)
             axes.errorbar(x, group.values, yerr=[below, above], fmt="none", ecolor=INK, elinewidth=0.8, capsize=1.5)
-        turn = {"rotation": 30, "ha": "right"} if len(self.tasks) > 6 else {}
+        turn: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(self.tasks) > 6 else {}
         axes.set_xticks(range(len(self.tasks)), [still_text(task) for task in self.tasks], **turn)
         axes.set_ylabel(still_text(self.label), color=INK)
         axes.grid(axis="y", alpha=0.25, color=GRID)
@@ -115,11 +115,12 @@ class Radar:
         from matplotlib.patheffects import withStroke
 
         figure = Figure(figsize=(8, 6.4), dpi=200, layout="constrained")
-        axes = figure.add_subplot(projection="polar")
+        axes: Any = figure.add_subplot(projection="polar")
         angles = [2 * math.pi * i / len(self.tasks) for i in range(len(self.tasks))]
         for i, group in enumerate(self.groups):
             closed = [*group.values, *group.values[:1]]
-            look = {"color": group.colour, "marker": MARKERS[i % len(MARKERS)][1], "markersize": 4, "linewidth": 1.8}
+            look: dict[str, Any] = {"color": group.colour, "markersize": 4, "linewidth": 1.8}
+            look["marker"] = MARKERS[i % len(MARKERS)][1]
             axes.plot([*angles, *angles[:1]], closed, label=still_text(group.name), **look)
         axes.set_theta_zero_location("N")
         axes.set_theta_direction(-1)
