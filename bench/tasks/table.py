@@ -46,6 +46,7 @@ class GvbTask:
     md5: Mapping[str, str] = field(default_factory=dict)
     downloads: tuple[Download, ...] = ()
     hint: str = ""
+    exact: bool = True
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -59,7 +60,7 @@ class GvbTask:
 
 
 def _load() -> dict[str, GvbTask]:
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     # CSafeLoader is ten times as fast where libyaml is there
     table: dict[str, dict[str, Any]] = yaml.load(

@@ -44,11 +44,11 @@ class FileImages:
             raise MetanetError(
                 f"{self.name!r} must have a label for each image, got {len(self.files)} and {labels.shape}"
             )
-        if not np.array_equal(np.unique(labels), np.arange(len(self.classes))):
+        if len(odd := np.setxor1d(labels, np.arange(len(self.classes)))):
             raise MetanetError(
                 f"the labels of {self.name!r} must be 0 to {len(self.classes) - 1} with an image of each class, "
-                f"got {len(np.unique(labels))} values from {labels.min(initial=0)} to {labels.max(initial=0)}: "
-                "leave classes without images out"
+                + (f"got no image of class {odd[0]}" if 0 <= odd[0] < len(self.classes) else f"got the label {odd[0]}")
+                + ": leave classes without images out"
             )
         if self.threads < 1:
             raise MetanetError(f"images must be decoded by 1 thread or more, got threads={self.threads}")

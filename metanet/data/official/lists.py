@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from metanet.data.files import images_below
 from metanet.data.splits import Splits, two_parts
 from metanet.errors import MetanetError
 
@@ -86,7 +87,7 @@ def ucf101(root: Path) -> Splits:
 
 
 def kinetics700(root: Path) -> Splits:
-    """Kinetics-700, middle frames: kinetics700/train.csv, validate.csv and frames/LABEL/ID_START_END.jpg.
+    """Kinetics-700, middle frames: kinetics700/train.csv, validate.csv and ID_START_END.jpg anywhere in frames/.
 
     Clips whose frame is missing are left out, for videos vanish; the note says how many. A group is a video.
 
@@ -95,22 +96,22 @@ def kinetics700(root: Path) -> Splits:
     """
     folder = root / "kinetics700"
     tables = [_table(folder / file) for file in ("train.csv", "validate.csv")]
-    there = {path.relative_to(folder).as_posix() for path in (folder / "frames").glob("*/*.jpg")}
-    kept = [[row for row in table if _frame(row) in there] for table in tables]
+    there = {Path(file).stem: file for file in sorted(images_below(folder, "frames"))}
+    kept = [[row for row in table if _clip(row) in there] for table in tables]
     if not all(kept):
         raise MetanetError(f"Kinetics-700 needs the middle frames of its clips in {str(folder / 'frames')!r}, got none")
     classes = sorted({row["label"] for table in kept for row in table})
     label = {name: number for number, name in enumerate(classes)}
-    parts = [([_frame(row) for row in table], [label[row["label"]] for row in table]) for table in kept]
+    parts = [([there[_clip(row)] for row in table], [label[row["label"]] for row in table]) for table in kept]
     videos = [row["youtube_id"] for table in kept for row in table]
     missing = sum(map(len, tables)) - len(videos)
     note = "middle frames" + (f", {missing:,} clips without a frame left out" if missing else "")
     return two_parts("kinetics700", folder, parts[0], parts[1], classes, groups=videos, note=note)
 
 
-def _frame(row: dict[str, Any]) -> str:
+def _clip(row: dict[str, Any]) -> str:
     start, end = (int(float(row[key])) for key in ("time_start", "time_end"))
-    return f"frames/{row['label']}/{row['youtube_id']}_{start:06d}_{end:06d}.jpg"
+    return f"{row['youtube_id']}_{start:06d}_{end:06d}"
 
 
 def _lines(file: Path) -> list[str]:
