@@ -100,8 +100,8 @@ def _differences(found: "Tables") -> Iterator[Html]:
     )
     caption = (
         f"First minus other, in points, with {found.percents[-1]:g} % of the training images: paired bootstrap over "
-        "test images, and McNemar's exact test on the images that one has right (in more of the draws) and the other has "
-        "not; p is not corrected for the number of rows"
+        "test images, and McNemar's exact test on the images that one has right (in more of the draws) and the other "
+        "has not; p is not corrected for the number of rows"
     )
     yield table(shown, caption=caption)
 

@@ -70,8 +70,8 @@ def run_cells(
 ) -> Summary:
     """Writes a cell for each backbone and baseline, task, percentage and seed into a folder.
 
-    Killed at any moment and called again it goes on where it was. Test images are asked for once a cell, after its
-    hyper-parameters were chosen on training images; when that was stands in the cell.
+    Killed at any moment and called again it goes on where it was. Hyper-parameters are chosen on training images
+    alone; test images are asked for once a cell, and when that was stands in the cell.
 
     cache      None keeps features in memory while the call lasts
     baselines  backbones that are there for comparison alone, such as `default_baselines(entrants)`
@@ -113,6 +113,12 @@ class Watched:
             self.opened.append(datetime.now(timezone.utc).isoformat(timespec="milliseconds"))
         return self.extract(backbone, images, ids, view)
 
+    def only(self) -> str:
+        """When the test images were opened. Raises MetanetError where that was not once."""
+        if len(self.opened) != 1:
+            raise MetanetError(f"a probe must open the test images once a cell, got {len(self.opened)} times")
+        return self.opened[0]
+
 
 def _cells(plan: Plan, draws: Sequence[Draw], extract: Cache) -> list[Cell]:
     """The cells of the draws. Draws of the same images share their answers: 100 % is one draw for all seeds."""
@@ -133,22 +139,21 @@ def _cells(plan: Plan, draws: Sequence[Draw], extract: Cache) -> list[Cell]:
 
 
 def _answers(plan: Plan, draws: Sequence[Draw], extract: Cache) -> list[tuple[Answers, str]]:
-    """The answers of each draw, and when the test images were opened for it.
+    """The answers of each draw, and when the test images were opened for it: a probe that can, answers all together.
 
     Raises:
-        MetanetError: the probe opened them another number of times than once.
+        MetanetError: the probe opened them more than once for a cell, or never.
     """
     watched = Watched(extract, plan.task)
     probe = PROBES[plan.probe](extract=watched)
+    if many := getattr(probe, "many", None):
+        together = many(plan.backbone, plan.task, [draw.ids for draw in draws])
+        return [(answers, watched.only()) for answers in together]
     found: list[tuple[Answers, str]] = []
     for draw in draws:
         watched.opened.clear()
         answers = probe.answers(plan.backbone, plan.task, draw.ids)
-        if len(watched.opened) != 1:
-            raise MetanetError(
-                f"a probe must open the test images once a cell, {plan.probe!r} did {len(watched.opened)} times"
-            )
-        found.append((answers, watched.opened[0]))
+        found.append((answers, watched.only()))
     return found
 
 
