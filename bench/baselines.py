@@ -11,6 +11,7 @@ from metanet.data.view import INTERPOLATIONS, View
 from metanet.errors import MetanetError, unknown
 from metanet.model import Backbone, MetaNet
 from metanet.spec import ArchSpec
+from metanet.training import state_sha256
 
 
 class Constant(nn.Module):
@@ -107,22 +108,24 @@ def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
 def default_baselines(backbones: Mapping[str, Backbone]) -> dict[str, Backbone]:
     """What every table holds besides the backbones: majority class, raw pixels, a random twin of each architecture.
 
-    Networks of one architecture share a twin, which has the name of the first.
+    Networks of one architecture share a twin, which has the name of the first; there is none where one of them is
+    itself that random initialisation.
 
     Raises:
         MetanetError: as `random_twin`, with the name of the backbone.
     """
     baselines: dict[str, Backbone] = {"majority class": Constant(), "raw pixels": RawPixels()}
-    seen: set[Any] = set()
+    alike: dict[Any, list[str]] = {}
     for name, backbone in backbones.items():
-        architecture = getattr(backbone, "spec", None) or _shapes(backbone)
-        if architecture in seen:
-            continue
-        seen.add(architecture)
+        alike.setdefault(getattr(backbone, "spec", None) or _shapes(backbone), []).append(name)
+    for names in alike.values():
         try:
-            baselines[f"random initialisation of {name}"] = random_twin(backbone)
+            twin = random_twin(backbones[names[0]])
         except MetanetError as error:
-            raise MetanetError(f"backbone {name!r}: {error}") from None
+            raise MetanetError(f"backbone {names[0]!r}: {error}") from None
+        own = state_sha256(cast(nn.Module, twin))
+        if all(state_sha256(cast(nn.Module, backbones[name])) != own for name in names):
+            baselines[f"random initialisation of {names[0]}"] = twin
     return baselines
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from metanet.bench.tasks import GVB, GvbTask
 from metanet.factory import MODELS, find
 from metanet.report.members import SIDES, facts
 from metanet.report.style import quantity
@@ -244,6 +245,45 @@ def exact() -> str:
     return markdown(rows, _note(about, "python perf/exact.py"))
 
 
+def gvb_tasks() -> str:
+    """The tasks of GV-B."""
+    rows = [
+        {
+            "task": f"[{task.title}]({task.home})",
+            "name": f"`{task.name}`",
+            "metric": {"mean_per_class": "mean per class"}.get(task.metric, task.metric),
+            "classes": task.classes or "–",
+            "train": f"{task.train:,}",
+            "test": f"{task.test:,}",
+            "which": task.splits,
+            "drawn together": task.groups or "–",
+            "licence": task.licence,
+        }
+        for task in GVB.values()
+    ]
+    return markdown(rows, "`bench/tasks/gvb.yaml`; licences as far as we know, the home pages decide")
+
+
+def gvb_layout() -> str:
+    """What must be below the data root."""
+    rows = [
+        {
+            "name": f"`{task.name}`",
+            "folder": f"`{task.folder}`",
+            "what must be there": ", ".join(f"`{path.replace('|', '` or `')}`" for path in task.layout),
+            "where it comes from": _sources(task),
+        }
+        for task in GVB.values()
+        if task.kind == "classification"
+    ]
+    return markdown(rows, "`bench/tasks/gvb.yaml`; the doctor says it with checksums")
+
+
+def _sources(task: GvbTask) -> str:
+    files = [f"[{each.name}]({each.url})" for each in task.downloads] or [f"[home page]({task.home})"]
+    return ", ".join(files) + (f"; {task.hint}" if task.hint else "")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "members": members,
@@ -259,6 +299,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "space_costs": space_costs,
     "space_others": space_others,
     "exact": exact,
+    "gvb_tasks": gvb_tasks,
+    "gvb_layout": gvb_layout,
 }
 
 

@@ -4,18 +4,17 @@ n images, d features, k classes. Targets are one-hot in 0/1; the intercept is no
 penalty * ||weights||^2 beside the sum (not the mean) of squared errors. With H the matrix that maps targets to
 fitted values (the intercept's 1/n included), the prediction for image i by a fit to the other images is
 y_i - (y_i - (Hy)_i) / (1 - H_ii), exactly (Allen's PRESS; Rifkin & Lippert 2007, "Notes on regularized least squares").
+For a group of images that is left out as a whole, (1 - H_ii) becomes the matrix I - H over the group.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from metanet.bench.probes.eigen import Eigen, Matrix, decompose
 from metanet.data import Ids
 from metanet.errors import MetanetError
-
-Matrix = npt.NDArray[np.float64]
 
 PENALTIES = np.logspace(-6, 3, 37)
 """In units of the mean eigenvalue of the features' scatter matrix, so that scaling all features changes nothing."""
@@ -43,29 +42,46 @@ class RidgeLoo:
 
     @classmethod
     def fit(
-        cls, features: npt.NDArray[np.floating], labels: Ids, classes: int, *, penalties: Matrix = PENALTIES
+        cls,
+        features: npt.NDArray[np.floating],
+        labels: Ids,
+        classes: int,
+        groups: Ids | None = None,
+        *,
+        penalties: Matrix = PENALTIES,
     ) -> "RidgeLoo":
         """Fits features (n, d); takes the penalty of the best leave-one-out accuracy, among equal ones of least error.
 
-        penalties   to choose from, relative to the mean eigenvalue
+        groups     (n,): an image is predicted by a fit without its whole group; None: images stand alone
+        penalties  to choose from, relative to the mean eigenvalue
 
         Raises:
-            MetanetError: fewer than two images.
+            MetanetError: fewer than two images, or groups.
         """
-        if len(labels) < 2:
-            raise MetanetError(f"leave-one-out needs at least 2 images, got {len(labels)}: take a larger percentage")
-        mean, centred = _centre(features)
+        check_parts(labels, groups)
+        return cls.of(decompose(features), labels, classes, groups, penalties=penalties)
+
+    @classmethod
+    def of(
+        cls, eigen: Eigen, labels: Ids, classes: int, groups: Ids | None = None, *, penalties: Matrix = PENALTIES
+    ) -> "RidgeLoo":
+        """As `fit`, from the decomposition of the features."""
         targets = np.eye(classes)[labels]
         base = targets.mean(axis=0)
-        rotated, values, vectors = _decompose(centred)
-        moments = rotated.T @ (targets - base)
-        absolute = penalties * _mean_eigenvalue(centred)
-        leverages = 1 / len(labels) + rotated**2 @ (1 / (values[:, None] + absolute))
+        moments = eigen.rotated.T @ (targets - base)
+        absolute = penalties * eigen.unit
+        leverages = 1 / len(labels) + eigen.rotated**2 @ (1 / (eigen.values[:, None] + absolute))
+        several = _several(groups)
 
         def held_out(i: int) -> Matrix:
-            fitted = base + rotated @ (moments / (values + absolute[i])[:, None])
-            scores: Matrix = targets - (targets - fitted) / (1 - leverages[:, i, None])
-            return scores
+            shrunk = eigen.values + absolute[i]
+            errors = targets - base - eigen.rotated @ (moments / shrunk[:, None])
+            left_out: Matrix = errors / (1 - leverages[:, i, None])
+            for rows in several:
+                own = eigen.rotated[rows]
+                block = np.eye(len(rows)) - 1 / len(labels) - (own / shrunk) @ own.T
+                left_out[rows] = np.linalg.solve(block, errors[rows])
+            return targets - left_out
 
         hits, errors = np.empty(len(absolute), np.int64), np.empty(len(absolute))
         for i in range(len(absolute)):
@@ -73,10 +89,10 @@ class RidgeLoo:
             hits[i] = np.count_nonzero(scores.argmax(axis=1) == labels)
             errors[i] = ((scores - targets) ** 2).sum() / len(labels)
         best = int(np.lexsort((errors, -hits))[0])
-        weights = vectors @ (moments / (values + absolute[best])[:, None])
+        weights = eigen.vectors @ (moments / (eigen.values + absolute[best])[:, None])
         return cls(
             weights=weights,
-            bias=base - mean @ weights,
+            bias=base - eigen.mean @ weights,
             penalty=float(absolute[best]),
             penalties=absolute,
             loo_accuracy=hits / len(labels),
@@ -100,33 +116,21 @@ class RidgeLoo:
         return features.astype(np.float64) @ self.weights + self.bias
 
 
-def _centre(features: npt.NDArray[np.floating]) -> tuple[Matrix, Matrix]:
-    """The mean (d,) and the features without it (n, d)."""
-    x = features.astype(np.float64)
-    mean = x.mean(axis=0)
-    centred = x - mean
-    centred[:, np.ptp(x, axis=0) == 0] = 0  # the mean of equal numbers is off by rounding
-    return mean, centred
+def check_parts(labels: Ids, groups: Ids | None) -> None:
+    """Raises MetanetError where nothing is left to learn from when an image, or its group, is left out."""
+    if len(labels) < 2:
+        raise MetanetError(f"leave-one-out needs at least 2 images, got {len(labels)}: take a larger percentage")
+    if groups is not None and len(np.unique(groups)) < 2:
+        raise MetanetError(
+            f"leaving groups out needs images of at least 2 groups, got {len(labels)} images of one: "
+            "take a larger percentage, or no groups"
+        )
 
 
-def _mean_eigenvalue(centred: Matrix) -> float:
-    """Of the scatter matrix, over the directions that centred data can have; 1 where all features are constant."""
-    n, d = centred.shape
-    return float((centred**2).sum()) / min(n - 1, d) or 1.0
-
-
-def _decompose(centred: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-    """Principal axes of the smaller of the d x d and the n x n product: rotated (n, r), values (r,), vectors (d, r).
-
-    centred @ vectors == rotated and rotated.T @ rotated == diag(values); axes without variance are left out.
-    """
-    n, d = centred.shape
-    product = centred.T @ centred if d < n else centred @ centred.T
-    with threadpool_limits(1):  # two threads on two busy cores took 1.9 to 8 s for n = 1000, one thread 0.5 s
-        values, axes = np.linalg.eigh(product)
-    kept = values > max(0.0, values[-1]) * max(n, d) * np.finfo(np.float64).eps
-    values, axes = values[kept], axes[:, kept]
-    if d < n:
-        return centred @ axes, values, axes
-    spread = np.sqrt(values)
-    return axes * spread, values, centred.T @ (axes / spread)
+def _several(groups: Ids | None) -> list[Ids]:
+    """The rows of each group that has more than one image."""
+    if groups is None:
+        return []
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    return [rows for rows in np.split(order, starts) if len(rows) > 1]

@@ -34,7 +34,7 @@ COLOURS = {
     "stem": GREY,
     "head": GREY,
 }
-_OTHERS = (PURPLE, OLIVE, RED, BLUE, ORANGE, GREEN)
+_OTHERS = (PURPLE, OLIVE, RED, BLUE, ORANGE, GREEN, CRIMSON, VIOLET)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
