@@ -15,7 +15,7 @@ from torch import nn
 from metanet.bench import FeatureCache, Prints, Task, leaks, leave_out, prints, read_prints, without, write_prints
 from metanet.bench.leakage import _alike, close
 from metanet.bench.prints import dhash
-from metanet.data import ArrayImages
+from metanet.data import ArrayImages, FileImages
 from metanet.errors import MetanetError
 
 SIDE, COUNT = 64, 40
@@ -99,6 +99,16 @@ def test_a_pretraining_is_searched_by_its_list_or_by_its_images(tmp_path):
     assert pairs(by_features, "features") >= {(35, "web", 1), (32, "web", 3), (30, "train", 3)}
     only_listed = leaks(TASK, against=[read_prints(tmp_path / "web.csv")], backbone=Mean(), least_cosine=0.9)
     assert {of for _, of, _ in pairs(only_listed, "features")} == {"train"}
+
+
+def test_doubles_are_found_between_files_and_memory(tmp_path):
+    for i in range(3):
+        Image.fromarray(PHOTOS[30 + i]).save(tmp_path / f"{i}.png")
+    files = FileImages("files", tmp_path, ["0.png", "1.png", "2.png"], np.array([0, 1, 0]), ("a", "b"))
+    found = leaks(TASK, against=[files], near=0)
+    # 30 and 31 are copies of one image.
+    copies = {(a, "files", b - 30) for a, b in ((30, 30), (30, 31), (31, 30), (31, 31), (32, 32))}
+    assert copies == {row for row in pairs(found, "pixels") if row[1] == "files"}
 
 
 def test_features_come_from_the_cache():
