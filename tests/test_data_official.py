@@ -292,6 +292,16 @@ def test_arrays_in_pickles_of_old_numpy_are_read(tmp_path):
         np.testing.assert_array_equal(arrays._read(file), pixels)
 
 
+def test_pcam_gives_whole_patches_of_both_files(mini):
+    import h5py
+
+    root, _ = mini
+    images = read_official("pcam", root).images
+    for i, part, row in ((0, "train", 0), (23, "train", 23), (24, "test", 0), (39, "test", 15)):
+        with h5py.File(root / f"pcam/camelyonpatch_level_2_split_{part}_x.h5") as file:
+            np.testing.assert_array_equal(images.decoded(i), file["x"][row])
+
+
 def test_pcam_needs_h5py_and_as_many_labels_as_patches(mini, tmp_path, monkeypatch):
     import h5py
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -81,14 +82,17 @@ class FileImages:
 
     def pixels(self, i: int) -> Tensor:
         """One whole image as uint8 (1, 3, h, w); its EXIF orientation is left aside, as torchvision does."""
+        return torch.from_numpy(self.decoded(i)).permute(2, 0, 1).unsqueeze(0)
+
+    def decoded(self, i: int) -> npt.NDArray[np.uint8]:
+        """One whole image, (h, w, 3)."""
         from PIL import Image
 
         try:
             with Image.open(self.root / self.files[i]) as image:
-                pixels = np.array(image.convert("RGB"))
+                return np.array(image.convert("RGB"))
         except OSError as error:
             raise _unreadable(self.name, self.root / self.files[i], error) from None
-        return torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
 
     def _size(self, file: str) -> int:
         try:

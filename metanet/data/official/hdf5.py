@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -66,6 +67,13 @@ class Hdf5Images:
                     pixels[place] = found[row]
         x = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
         return view.normalised(view.square(x), IMAGENET_MEAN, IMAGENET_STD)
+
+    def decoded(self, i: int) -> npt.NDArray[np.uint8]:
+        """One whole image, (h, w, 3)."""
+        number = int(np.searchsorted(self.starts, i, side="right")) - 1
+        with _opened(self.files[number]) as data:
+            found: npt.NDArray[np.uint8] = data["x"][i - self.starts[number]]
+        return found
 
 
 def pcam(root: Path) -> Splits:
