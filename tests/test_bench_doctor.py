@@ -71,14 +71,20 @@ def test_a_set_of_the_official_size_is_found(mini, monkeypatch):
     (state,) = examine(mini, ["gtsrb"])
     assert (state.state, state.detail, state.train, state.test, state.todo) == (
         "found",
-        "track-aware groups",
+        "online competition's training set, groups are tracks",
         36,
         16,
         (),
     )
     assert doctor_text([state]) == "1 of 1 found"
     assert doctor_rows([state]) == [
-        {"task": "gtsrb", "state": "found", "detail": "track-aware groups", "train": 36, "test": 16}
+        {
+            "task": "gtsrb",
+            "state": "found",
+            "detail": "online competition's training set, groups are tracks",
+            "train": 36,
+            "test": 16,
+        }
     ]
 
 

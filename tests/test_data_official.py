@@ -166,6 +166,29 @@ def test_caltech101_keeps_the_background_that_torchvision_drops(mini):
     assert not any("tmp" in file for file in splits.images.files)
 
 
+@pytest.mark.parametrize(("name", "folder", "n"), [("caltech101", "Faces", 30), ("eurosat", "Forest", 2)])
+def test_a_class_too_small_to_be_split_is_refused(mini, tmp_path, name, folder, n):
+    root, _ = mini
+    place = GVB[name].folder
+    shutil.copytree(root / place, tmp_path / place)
+    for file in sorted((tmp_path / place / folder).iterdir())[n:]:
+        file.unlink()
+    with pytest.raises(
+        MetanetError, match=f"class '{folder}' of {name} must have images to train on and to test, got {n}"
+    ):
+        read_official(name, tmp_path)
+
+
+def test_imagenets_unlabelled_test_images_may_stand_beside(mini, tmp_path):
+    root, written = mini
+    shutil.copytree(root / "imagenet", tmp_path / "imagenet")
+    (tmp_path / "imagenet/test").mkdir()
+    shutil.copy(next((root / "imagenet/val").rglob("*.JPEG")), tmp_path / "imagenet/test/ILSVRC2012_test_00000001.JPEG")
+    splits = read_official("imagenet", tmp_path)
+    assert len(splits.test) == written["imagenet"][1]
+    assert all(splits.images.files[i].startswith("val/") for i in splits.test)
+
+
 @pytest.mark.parametrize(("name", "folder"), [("eurosat", "eurosat/2750"), ("resisc45", "NWPU-RESISC45")])
 def test_sets_without_a_split_get_one_that_only_depends_on_the_paths(mini, tmp_path, name, folder):
     root, _ = mini

@@ -37,9 +37,11 @@ class Painter:
         return noisy
 
     def grey(self, label: int, side: int) -> Pixels:
-        """A new square grey image (side, side) of a class: the brighter, the higher its number."""
-        level = 255 * (label + 1) / (self.classes + 1)
-        return self.rng.normal(level, 8, (side, side)).clip(0, 255).astype(np.uint8)
+        """A new grey image (side, side) of a class: the higher its number, the brighter, and the lower a band."""
+        level = np.full((side, side), 255 * (label + 1) / (self.classes + 1))
+        level[side * label // self.classes : side * (label + 1) // self.classes] += 30
+        noisy: Pixels = self.rng.normal(level, 8).clip(0, 255).astype(np.uint8)
+        return noisy
 
     def save(self, path: Path, label: int | None) -> None:
         """Writes an image of a class, or a black one that nobody may use, in the form that the path's suffix says."""

@@ -66,7 +66,8 @@ class FileImages:
         digest = hashlib.sha256(repr((self.name, self.classes)).encode())
         digest.update(self.labels.astype("<i8").tobytes())
         digest.update("\0".join(self.files).encode())
-        digest.update(np.array([self._size(file) for file in self.files], dtype="<i8").tobytes())
+        root = str(self.root)  # joining a million paths as `Path` takes ten times as long as asking for their sizes
+        digest.update(np.array([self._size(f"{root}/{file}") for file in self.files], dtype="<i8").tobytes())
         return digest.hexdigest()
 
     def batch(self, ids: Ids, view: View | int) -> Tensor:
@@ -94,11 +95,11 @@ class FileImages:
         except OSError as error:
             raise _unreadable(self.name, self.root / self.files[i], error) from None
 
-    def _size(self, file: str) -> int:
+    def _size(self, path: str) -> int:
         try:
-            return os.stat(self.root / file).st_size
+            return os.stat(path).st_size
         except OSError as error:
-            raise _unreadable(self.name, self.root / file, error) from None
+            raise _unreadable(self.name, Path(path), error) from None
 
 
 def _unreadable(name: str, path: Path, error: OSError) -> MetanetError:

@@ -62,14 +62,16 @@ def read_lists(
     return two_parts(name or Path(root).resolve().name, Path(root), parts[0], parts[1], names, note=note)
 
 
-def read_folders(root: str | Path, *, name: str = "") -> Splits:
+def read_folders(root: str | Path, *, name: str = "", test: str = "") -> Splits:
     """A task of one's own: a folder with the folders train and test (or val), each with a folder for each class.
+
+    test   the name of the second; where "", it is test if there is one and val otherwise
 
     Raises:
         MetanetError: one of them is missing, their classes differ, or a class has no image.
     """
     base = Path(root)
-    second = "test" if (base / "test").is_dir() else "val"
+    second = test or ("test" if (base / "test").is_dir() else "val")
     parts, classes = [], []
     for part in ("train", second):
         own, files, labels = class_folders(base / part)

@@ -74,7 +74,8 @@ def fer2013(root: Path) -> Splits:
         columns = [name.strip() for name in next(reader)]  # one of the files writes " Usage" and " pixels"
         emotion, pixels, usage = (columns.index(name) for name in ("emotion", "pixels", "Usage"))
         for row in reader:
-            rows[row[usage].strip()].append((np.array(row[pixels].split(), dtype=np.uint8), int(row[emotion])))
+            image = np.fromstring(row[pixels], dtype=np.uint8, sep=" ")  # 4 s for all, splitting the text 18 s
+            rows[row[usage].strip()].append((image, int(row[emotion])))
     parts = [
         (np.stack([image for image, _ in rows[name]]).reshape(-1, 48, 48), np.array([label for _, label in rows[name]]))
         for name in ("Training", "PrivateTest")

@@ -17,8 +17,11 @@ Cut = Callable[[int], tuple[int, int]]
 
 
 def imagenet(root: Path) -> Splits:
-    """ImageNet-1k: imagenet/train/WNID/NAME.JPEG and imagenet/val/WNID/NAME.JPEG, as torchvision unpacks them."""
-    found = read_folders(root / "imagenet", name="imagenet")
+    """ImageNet-1k: imagenet/train/WNID/NAME.JPEG and imagenet/val/WNID/NAME.JPEG, as torchvision unpacks them.
+
+    The official test images, which have no labels, may stand beside them in imagenet/test.
+    """
+    found = read_folders(root / "imagenet", name="imagenet", test="val")
     return Splits(found.images, found.train, found.test, note="the validation images are the test")
 
 
@@ -46,7 +49,7 @@ def _vtab(n: int) -> tuple[int, int]:
 
 
 def _thirty(n: int) -> tuple[int, int]:
-    return (30, n - 30) if n > 30 else (n - n // 3, n // 3)  # the smallest class has 31; fewer are a small copy
+    return 30, n - 30  # the smallest class has 31
 
 
 def _split(name: str, folder: Path, cut: Cut, note: str) -> Splits:
@@ -56,7 +59,7 @@ def _split(name: str, folder: Path, cut: Cut, note: str) -> Splits:
     for label, each in enumerate(classes):
         files = sorted(images_below(folder, each), key=lambda file: hashlib.sha256(file.encode()).digest())
         first, last = cut(len(files))
-        if not first or not last:
+        if first < 1 or last < 1:
             raise MetanetError(f"class {each!r} of {name} must have images to train on and to test, got {len(files)}")
         for part, some in ((train, sorted(files[:first])), (test, sorted(files[len(files) - last :]))):
             part[0].extend(some)

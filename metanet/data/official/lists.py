@@ -63,7 +63,7 @@ def retinopathy(root: Path) -> Splits:
     train, test = part("train", _table(folder / "trainLabels.csv")), part("test", private)
     patients = [file.rpartition("_")[0] for file in (*train[0], *test[0])]
     classes = ("no", "mild", "moderate", "severe", "proliferative")
-    note = "patient-aware groups; Usage Private"
+    note = "Usage Private, groups are patients"
     return two_parts("retinopathy", folder, train, test, classes, groups=patients, note=note)
 
 
@@ -83,7 +83,9 @@ def ucf101(root: Path) -> Splits:
 
     train, test = part("trainlist01.txt"), part("testlist01.txt")
     scenes = [file.rpartition("_")[0] for file in (*train[0], *test[0])]
-    return two_parts("ucf101", folder, train, test, classes, groups=scenes, note="split 1, middle frames")
+    return two_parts(
+        "ucf101", folder, train, test, classes, groups=scenes, note="split 1, middle frames, groups are scenes"
+    )
 
 
 def kinetics700(root: Path) -> Splits:

@@ -71,7 +71,7 @@ def gtsrb(root: Path) -> Splits:
         (_below(base, tested), answers),
         [str(number) for number in range(max(labels) + 1)],
         groups=[*tracks, *tested],
-        note="track-aware groups",
+        note="online competition's training set, groups are tracks",
     )
 
 
