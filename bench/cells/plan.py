@@ -83,9 +83,8 @@ def plans_of(
         MetanetError: an unknown probe, a wrong percentage, a name twice, nothing to score, or what is no backbone, with
             its name.
     """
-    if probe not in PROBES:
-        raise unknown("probe", probe, PROBES)
-    _check(entrants, baselines, tasks, percents, seeds)
+    check_request(probe, percents, seeds)
+    _check(entrants, baselines, tasks)
     draws = {task.name: _draws(task, percents, seeds) for task in tasks}
     of_task = {task.name: _of_task(task) for task in tasks}
     found = []
@@ -127,24 +126,27 @@ def _of_task(task: Task) -> dict[str, Any]:
     }
 
 
-def _check(
-    entrants: Mapping[str, Backbone],
-    baselines: Mapping[str, Backbone],
-    tasks: Sequence[Task],
-    percents: Sequence[float],
-    seeds: Sequence[int],
-) -> None:
-    for what, given in (("backbone", {**entrants, **baselines}), ("percentage", percents), ("seed", seeds)):
-        if not given:
-            raise MetanetError(f"a run scores at least one {what}, got none: name one")
+def check_request(probe: str, percents: Sequence[float], seeds: Sequence[int]) -> None:
+    """Raises MetanetError for an unknown probe, a percentage outside (0, 100], and what is missing or given twice."""
+    if probe not in PROBES:
+        raise unknown("probe", probe, PROBES)
+    _each_once("percentage", percents)
+    _each_once("seed", seeds)
+    if wrong := [percent for percent in percents if not 0 < percent <= 100]:
+        raise MetanetError(f"a percentage must be above 0 and at most 100, got {wrong[0]:g}")
+
+
+def _check(entrants: Mapping[str, Backbone], baselines: Mapping[str, Backbone], tasks: Sequence[Task]) -> None:
+    if not {**entrants, **baselines}:
+        raise MetanetError("a run scores at least one backbone, got none: name one")
     if twice := sorted(set(entrants) & set(baselines)):
         raise MetanetError(f"a backbone must not have the name of a baseline, got {twice[0]!r}: rename it")
-    listed: dict[str, list[Any]] = {
-        "task": [task.name for task in tasks],
-        "percentage": list(percents),
-        "seed": list(seeds),
-    }
-    for what, values in listed.items():
-        if len(set(values)) < len(values):
-            again = next(value for value in values if values.count(value) > 1)
-            raise MetanetError(f"each {what} of a run must be given once, got {again!r} twice: leave one out")
+    _each_once("task", [task.name for task in tasks])
+
+
+def _each_once(what: str, values: Sequence[Any]) -> None:
+    if not values:
+        raise MetanetError(f"a run scores at least one {what}, got none: name one")
+    if len(set(values)) < len(values):
+        again = next(value for value in values if list(values).count(value) > 1)
+        raise MetanetError(f"each {what} of a run must be given once, got {again!r} twice: leave one out")

@@ -26,7 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run = actions.add_parser("run", help="score networks", description=RUN)
     _run_arguments(run)
     report = actions.add_parser("report", help="the report of a folder of cells", description=REPORT)
-    report.add_argument("folder", metavar="FOLDER", help="that `metanet bench run --out` filled")
+    report.add_argument(
+        "folder", nargs="?", default="runs/bench", metavar="FOLDER", help="folder of cells (default: %(default)s)"
+    )
     report.add_argument("--out", metavar="DIR", help="folder to write into (default: FOLDER)")
     report.add_argument(
         "--reach", type=float, metavar="X", help="score in %% whose need of data is told (default: 95 %% of the best)"

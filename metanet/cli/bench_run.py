@@ -20,10 +20,12 @@ SIDE, OFFICIAL_SIDE = 32, 224  # pixels, for packaged images and for those of GV
 def run(args: argparse.Namespace) -> int:
     """Scores, writes the report, and prints tables, how many forward passes it took and what to type next."""
     from metanet.bench import DiskCache, extract
-    from metanet.bench.cells import load_results, run_cells, tables_of, write_report
+    from metanet.bench.cells import check_request, load_results, run_cells, tables_of, write_report
     from metanet.cli.bench_results import show
     from metanet.cli.output import emit
 
+    seeds = tuple(range(args.seeds))
+    check_request(args.probe, args.percents, seeds)
     entrants = _entrants(args)
     tasks = _tasks(args)
     cache = DiskCache(
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         tasks,
         args.out,
         percents=args.percents,
-        seeds=tuple(range(args.seeds)),
+        seeds=seeds,
         probe=args.probe,
         cache=cache,
         baselines=_baselines(entrants),
