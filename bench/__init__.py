@@ -3,7 +3,7 @@
 from metanet.bench.baselines import Constant, RawPixels, default_baselines, random_twin, timm_backbone
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
 from metanet.bench.features import FeatureCache, extract
-from metanet.bench.probes import PROBES, LinearProbe, RidgeLoo
+from metanet.bench.probes import PROBES, LinearProbe, LogisticCv, LogisticProbe, Nearest, NearestProbe, RidgeLoo
 from metanet.bench.score import score
 from metanet.bench.task import KINDS, Answers, Probe, Task, shown_at
 
@@ -14,6 +14,10 @@ __all__ = [
     "Constant",
     "FeatureCache",
     "LinearProbe",
+    "LogisticCv",
+    "LogisticProbe",
+    "Nearest",
+    "NearestProbe",
     "Probe",
     "ProbeEvaluator",
     "RawPixels",
