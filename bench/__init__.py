@@ -7,7 +7,7 @@ from metanet.bench.features import FeatureCache, extract
 from metanet.bench.leakage import leaks, leave_out, without
 from metanet.bench.packaged_weights import PACKAGED, packaged_backbone
 from metanet.bench.prints import Prints, prints, read_prints, write_prints
-from metanet.bench.probes import PROBES, LinearProbe, RidgeLoo
+from metanet.bench.probes import PROBES, LinearProbe, LogisticCv, LogisticProbe, Nearest, NearestProbe, RidgeLoo
 from metanet.bench.score import score
 from metanet.bench.suites import SUITES, load_suite
 from metanet.bench.task import KINDS, Answers, Probe, Task, shown_at
@@ -23,6 +23,10 @@ __all__ = [
     "FeatureCache",
     "LinearProbe",
     "Prints",
+    "LogisticCv",
+    "LogisticProbe",
+    "Nearest",
+    "NearestProbe",
     "Probe",
     "ProbeEvaluator",
     "RawPixels",

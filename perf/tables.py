@@ -284,6 +284,42 @@ def _sources(task: GvbTask) -> str:
     return ", ".join(files) + (f"; {task.hint}" if task.hint else "")
 
 
+def probe_forwards() -> str:
+    """How many images go through a backbone for a task."""
+    about = _stored("probes")
+    rows = [
+        {
+            "task": row["task"],
+            "images, train + test": f"{row['train']:,} + {row['test']:,}",
+            "GV-B's protocol": f"{row['gvb']:,}",
+            "ELEVATER's": f"{row['elevater']:,}",
+            "metanet": f"{row['ours']:,}",
+            "fewer than GV-B's": f"{row['gvb'] / row['ours']:.0f} x",
+        }
+        for row in about["forwards"]
+    ]
+    percents = ", ".join(map(str, about["options"]["percents"]))
+    seeds = len(about["options"]["seeds"])
+    note = f"{percents} % of the training images, {seeds} seeds each, counted"
+    return markdown(rows, f"{_note(about, 'python perf/probes.py')}; {note}")
+
+
+def probe_solvers() -> str:
+    """How long logistic regression takes along a path of C."""
+    about, rows = _stored("probes"), []
+    for solver in about["solvers"].values():
+        size, first = solver["problem"], solver["ways"][0]
+        for way in solver["ways"]:
+            cells = {"images x features, classes": f"{size['n']:,} x {size['d']:,}, {size['k']}"}
+            cells |= {"solver": way["way"], "values of C": way["costs"], "processor seconds": f"{way['cpu']:.1f}"}
+            cells |= {"times ours": f"{way['cpu'] / first['cpu']:.1f}", "largest gap": f"{way['gap']:.0e}"}
+            rows.append(cells | {"best accuracy": f"{way['accuracy']:.1%}"})
+    when = {name: f"{s['rows'][0]['when']} to {s['rows'][-1]['when']}" for name, s in about["solvers"].items()}
+    note = "one thread; " + ", ".join(f"{name} problem measured {span}" for name, span in when.items())
+    learn = f"scikit-learn {about['versions']['scikit-learn']}"
+    return markdown(rows, f"{_note(about, 'python perf/probes.py')}, {learn}; {note}")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "members": members,
@@ -301,6 +337,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "exact": exact,
     "gvb_tasks": gvb_tasks,
     "gvb_layout": gvb_layout,
+    "probe_forwards": probe_forwards,
+    "probe_solvers": probe_solvers,
 }
 
 

@@ -301,9 +301,9 @@ def test_published_rows_stand_beside_over_the_same_tasks(tmp_path):
     up_g = known[(known["pretrain"] == "Up-G") & (known["model"] == "MN-B15")].set_index("task")["value"]
     row = wide[wide["backbone"] == "MN-B15, Up-G"].iloc[0]
     assert row["from"] == "published" and row["cifar10"] == 98.7 and row["dtd"] == 74.2
-    assert row["CLS-AVG"] == pytest.approx((up_g["cifar10"] + up_g["dtd"]) / 2) and row["CLS-AVG of"] == "2 of 20"
+    assert row["CLS-AVG"] == pytest.approx((up_g["cifar10"] + up_g["dtd"]) / 2) and row["CLS-AVG tasks"] == "2 of 20"
     mine = wide.set_index("backbone").loc["mine"]
-    assert mine["from"] == "scored here" and mine["CLS-AVG of"] == "2 of 20"
+    assert mine["from"] == "scored here" and mine["CLS-AVG tasks"] == "2 of 20"
     assert mine["CLS-AVG"] == pytest.approx((mine["cifar10"] + mine["dtd"]) / 2)
     assert wide["from"].tolist()[:2] == ["scored here", "baseline"] and set(wide["from"][2:]) == {"published"}
     assert "published" not in set(found.wide(1)["from"])  # they are of 10 %

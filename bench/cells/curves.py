@@ -54,7 +54,9 @@ def efficiency_table(summary: pd.DataFrame, targets: Mapping[str, float] | float
     first (smallest percentage of the curve), area (mean height of the curve over the logarithm of the percentage).
     """
     rows = []
-    for (task, backbone, probe), own in summary.groupby(["task", "backbone", "probe"], sort=False):
+    order = {task: i for i, task in enumerate(dict.fromkeys(summary["task"]))}
+    by_task = summary.sort_values("task", key=lambda names: names.map(order), kind="stable")
+    for (task, backbone, probe), own in by_task.groupby(["task", "backbone", "probe"], sort=False):
         own = own.sort_values("percent")
         best = summary[summary["task"] == task]["value"].max()
         target = targets.get(str(task)) if isinstance(targets, Mapping) else targets

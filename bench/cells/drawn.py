@@ -11,10 +11,13 @@ LEAST_AXES = 3  # a radar of two tasks is a line
 
 
 def curve(rows: pd.DataFrame, title: str) -> Plot:
-    """Data efficiency on one task or average, with the intervals over test images.
+    """Data efficiency on one task or average, with the intervals over test images; of an average the points that have
+    all of its tasks that are there, for others cannot be compared.
 
     rows   of `summary_table` or `averages_table`, of one task or average
     """
+    if "tasks" in rows:
+        rows = rows[rows["tasks"] == rows["tasks"].max()]
     rows = _labelled(rows).rename(columns={"images_low": "ci_low", "images_high": "ci_high"})
     rows[["value", "ci_low", "ci_high"]] *= 100
     return efficiency(rows, label=f"{title}: test score, %")

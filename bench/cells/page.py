@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from metanet.bench.cells.compare import POOLED
 from metanet.bench.cells.curves import told
 from metanet.bench.cells.wide import label
 from metanet.report import Bars, Html, Plot, Radar, Section, figure, page, paragraph, table
@@ -90,7 +91,7 @@ def _differences(found: "Tables") -> Iterator[Html]:
         {
             "first": rows["first"],
             "other": rows["other"],
-            "task": rows["task"],
+            "task": [_told_task(row) for row in rows.to_dict("records")],
             "difference": [f"{100 * value:+.1f}" for value in rows["difference"]],
             "95 % interval": [_range(row, "low", "high", "+.1f") for row in rows.to_dict("records")],
             "first alone right": rows["a_alone"],
@@ -104,6 +105,10 @@ def _differences(found: "Tables") -> Iterator[Html]:
         "has not; p is not corrected for the number of rows"
     )
     yield table(shown, caption=caption)
+
+
+def _told_task(row: Mapping[Any, Any]) -> str:
+    return f"{row['task']} ({row['metric']})" if row["task"] == POOLED else str(row["task"])
 
 
 def _summary(found: "Tables") -> Iterator[Html]:
@@ -147,6 +152,11 @@ def _made(found: "Tables") -> Iterator[Html]:
         "images and ids, and every hyper-parameter that was tried. Test images were opened between "
         f"{opened[0][:19]} and {opened[-1][:19]} UTC."
     )
+    weights = {
+        (row.backbone, str(cell.about["weights"])[:16]): None
+        for row, cell in zip(found.results.rows, cells, strict=True)
+    }
+    yield table(pd.DataFrame([{"backbone": name, "SHA-256 of its weights": digest} for name, digest in weights]))
     versions: dict[str, set[str]] = {}
     for cell in cells:
         for name, version in dict(cell.record.get("versions", {})).items():

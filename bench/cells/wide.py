@@ -28,7 +28,7 @@ def wide_table(summary: pd.DataFrame, averages: pd.DataFrame, percent: float) ->
     summary, averages   of `summary_table` and `averages_table`
 
     Columns: backbone, from (HERE, BASELINE or PUBLISHED), a column a task and an average, and for each average with
-    " of" how many of its tasks there are, as "17 of 20". Scores are in hundredths; NaN where there is none.
+    " tasks" how many of its tasks there are, as "17 of 20". Scores are in hundredths; NaN where there is none.
     """
     summary, averages = (rows[rows["percent"] == percent] if len(rows) else rows for rows in (summary, averages))
     tasks, probes = (list(dict.fromkeys(summary[name])) for name in ("task", "probe"))
@@ -39,9 +39,9 @@ def wide_table(summary: pd.DataFrame, averages: pd.DataFrame, percent: float) ->
         place[row["task"]] = 100 * row["value"]
     for row in averages.to_dict("records"):
         place = rows[row["backbone"], row["probe"]]
-        place |= {row["average"]: 100 * row["value"], f"{row['average']} of": f"{row['tasks']} of {row['of']}"}
+        place |= {row["average"]: 100 * row["value"], f"{row['average']} tasks": f"{row['tasks']} of {row['of']}"}
     others = published_rows(tasks, percent)
-    names = [name for average in dict.fromkeys(averages.get("average", [])) for name in (average, f"{average} of")]
+    names = [name for average in dict.fromkeys(averages.get("average", [])) for name in (average, f"{average} tasks")]
     return pd.DataFrame([*rows.values(), *others], columns=["backbone", "from", *tasks, *names])
 
 
@@ -59,7 +59,7 @@ def published_rows(tasks: Sequence[str], percent: float) -> list[dict[str, Any]]
     known = list(dict.fromkeys(rows["task"]))
     for row in averages(rows, tasks=known).to_dict("records"):
         place = found[row["pretrain"], row["model"]]
-        place |= {row["average"]: row["value"], f"{row['average']} of": f"{row['tasks']} of {row['of']}"}
+        place |= {row["average"]: row["value"], f"{row['average']} tasks": f"{row['tasks']} of {row['of']}"}
     return list(found.values())
 
 

@@ -37,22 +37,18 @@ def show(found: "Tables") -> None:
 
 
 def _by_percent(rows: Any, title: str) -> None:
+    """A row a network, a column a percentage; with the number of tasks where it differs."""
     from metanet.cli.output import table
 
-    means = rows.pivot_table(index=["backbone", "probe"], columns="percent", values="value", sort=False)
-    means = means[sorted(means.columns)]
-    several = rows["probe"].nunique() > 1
-    table(
-        [
-            {
-                "network": name,
-                **({"probe": probe} if several else {}),
-                **{f"{p:g} %": _shown(100 * v) for p, v in row.items()},
-            }
-            for (name, probe), row in means.iterrows()
-        ],
-        title=title,
-    )
+    shown: dict[tuple[str, ...], dict[str, str]] = {}
+    percents = [f"{percent:g} %" for percent in sorted(set(rows["percent"]))]
+    keys = ["backbone", *(["probe"] if rows["probe"].nunique() > 1 else [])]
+    keys += ["tasks"] if "tasks" in rows and rows["tasks"].nunique() > 1 else []
+    for row in rows.to_dict("records"):
+        place = tuple(str(row[key]) for key in keys)
+        own = shown.setdefault(place, dict(zip(keys, place, strict=True)) | dict.fromkeys(percents, "–"))
+        own[f"{row['percent']:g} %"] = _shown(100 * row["value"])
+    table(list(shown.values()), title=title)
 
 
 def _shown(cell: Any) -> str:
@@ -63,7 +59,8 @@ def _shown(cell: Any) -> str:
 
 def compare(args: argparse.Namespace) -> int:
     """Prints the paired comparison."""
-    from metanet.bench.cells import compare_named
+    from metanet.bench.cells.compare import POOLED
+    from metanet.bench.cells.named import compare_named
     from metanet.cli.output import emit, table
 
     found = compare_named(args.a, args.b, args.folder)
@@ -72,7 +69,7 @@ def compare(args: argparse.Namespace) -> int:
     for (first, second, probe), own in found.groupby(["first", "second", "probe"], sort=False):
         rows = [
             {
-                "task": row["task"],
+                "task": f"all tasks ({row['metric']})" if row["task"] == POOLED else row["task"],
                 "%": f"{row['percent']:g}",
                 "A": f"{100 * row['a']:.1f}",
                 "B": f"{100 * row['b']:.1f}",
