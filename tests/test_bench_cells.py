@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 from torch import nn
 
-from metanet.bench import Constant, DiskCache, FeatureCache, RawPixels, Task
+from metanet.bench import PROBES, Constant, DiskCache, FeatureCache, RawPixels, Task
 from metanet.bench.cells import CellFolder, load_results, run_cells
 from metanet.bench.cells import run as running
 from metanet.bench.cells.cell import read_cell, setting_of
@@ -201,6 +201,14 @@ def test_a_probe_that_answers_draw_by_draw_opens_them_for_each(tmp_path, monkeyp
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a.answers.predicted, b.answers.predicted)
         assert a.key != b.key
+
+
+@pytest.mark.parametrize("probe", sorted(PROBES))
+def test_every_probe_fills_cells(tmp_path, probe):
+    assert fill(tmp_path, probe=probe).computed == 4
+    for cell in load_results(tmp_path).cells:
+        assert cell.probe == probe and cell.value > (0.8 if cell.percent == 100 else 0.5)
+        assert cell.answers.chosen and len({len(column) for column in cell.answers.curve.values()}) == 1
 
 
 def test_watching_sees_test_images_among_others():

@@ -104,8 +104,17 @@ class Radar:
             lines.append(Scatterpolar(name=escape(group.name), theta=around, r=closed, **look))
         figure = Figure(lines)
         axis = {"gridcolor": FAINT, "linecolor": FAINT}
-        radial = {**axis, "rangemode": "tozero", "angle": 90, "tickangle": 90, "tickfont": {"size": 11}}
-        figure.update_layout(**_layout(), polar={"bgcolor": CLEAR, "radialaxis": radial, "angularaxis": axis})
+        between = 90 - 180 / len(self.tasks)  # degrees: half of the way from the first axis to the second
+        radial = {
+            **axis,
+            "rangemode": "tozero",
+            "angle": between,
+            "tickangle": 0,
+            "tickfont": {"size": 11},
+            "nticks": 6,
+        }
+        angular = {**axis, "rotation": 90, "direction": "clockwise"}
+        figure.update_layout(**_layout(), polar={"bgcolor": CLEAR, "radialaxis": radial, "angularaxis": angular})
         figure.update_layout(height=520)
         return figure
 
