@@ -6,8 +6,8 @@ each C in turns: ours from the last C, to a gap of 1e-4 and to 1e-5; scikit-lear
 C ("warm") and from zero ("cold"); torch's L-BFGS with strong Wolfe steps from zero, as feature benchmarks run it. Time
 is the process's own. The objective of each is evaluated alike, in float64, and a gap is its distance to the least one
 that any solver found there. Each C is stored when it is done, and a killed run goes on behind the last one.
-Writes perf/results/probes.json. Command: `python perf/probes.py` (the small problem takes a minute, the large one most
-of an hour; `--problem small` or `large` for one of them; runs/perf-probes holds what is done).
+Writes perf/results/probes.json. Command: `python perf/probes.py` (the small problem takes a minute, the large one half
+an hour by estimate; `--problem small` or `large` for one of them; runs/perf-probes holds what is done).
 """
 
 import os
