@@ -24,3 +24,8 @@ def note(about: dict[str, Any], command: str) -> str:
 def stored(name: str) -> dict[str, Any]:
     """A file of perf/results."""
     return dict(json.loads((ROOT / "perf" / "results" / f"{name}.json").read_text()))
+
+
+def points(ends: list[float]) -> str:
+    """An interval of shares as percentage points."""
+    return "{:+.2f} to {:+.2f}".format(*(100 * end for end in ends))

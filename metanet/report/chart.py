@@ -131,8 +131,8 @@ def save_png(chart: Chart, path: Path) -> Path:
     axes = figure.add_subplot()
     for series in chart.series:
         _draw(axes, series)
-    axes.set_xlabel(_literal(chart.x_label), color=INK)
-    axes.set_ylabel(_literal(chart.y_label), color=INK)
+    axes.set_xlabel(still_text(chart.x_label), color=INK)
+    axes.set_ylabel(still_text(chart.y_label), color=INK)
     if chart.log_x:
         axes.set_xscale("log")
     if chart.log_y:
@@ -165,7 +165,7 @@ def write_png(figure: Any, path: Path) -> Path:
 
 
 def _draw(axes: Any, series: Series) -> None:
-    label = _literal(series.name) if series.legend else "_nolegend_"
+    label = still_text(series.name) if series.legend else "_nolegend_"
     look: dict[str, Any] = {"color": series.colour, "label": label, "alpha": 0.4 if series.faint else 1.0}
     if series.kind == "dots":
         axes.plot(series.x, series.y, "o", markersize=4, **look | {"alpha": 0.55, "markeredgewidth": 0})
@@ -184,6 +184,6 @@ def _draw(axes: Any, series: Series) -> None:
         axes.errorbar(series.x, series.y, yerr=[below, above], fmt="none", ecolor=series.colour, capsize=3)
 
 
-def _literal(text: str) -> str:
+def still_text(text: str) -> str:
     """Text in which matplotlib sees no formula."""
     return text.replace("$", r"\$")

@@ -35,7 +35,7 @@ COLOURS = {
     "stem": GREY,
     "head": GREY,
 }
-_OTHERS = (PURPLE, OLIVE, RED, BLUE, ORANGE, GREEN)
+_OTHERS = (BLUE, ORANGE, GREEN, CRIMSON, VIOLET, OLIVE, PURPLE, RED)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
