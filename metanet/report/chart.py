@@ -150,7 +150,7 @@ def save_png(chart: Chart, path: Path) -> Path:
     if names := [series.name for series in chart.series if series.legend]:
         columns = max(1, min(5, 96 // (max(map(len, names)) + 8)))  # about 96 characters and 8 a mark are one line
         figure.legend(loc="outside upper left", ncols=columns, frameon=False, labelcolor=INK)
-    named = [Line(s.x, s.y, list(map(_literal, s.labels)), s.colour, s.faint) for s in chart.series if s.labels]
+    named = [Line(s.x, s.y, list(map(still_text, s.labels)), s.colour, s.faint) for s in chart.series if s.labels]
     if named:
         place(axes, named)
     return write_png(figure, path)
