@@ -321,8 +321,12 @@ class TestCommand:
         out = tmp_path / "mine"
         argv = ["family", "--anchor", str(tmp_path / "winner.json"), "--to", "params = 100k", "--rungs", "3"]
         assert main([*argv, "--name", "n", "--coefficients", "1.5,1.2", "--out", str(out)]) == 0
-        assert f"wrote {out}: metanet show {out}/n-3.json" in capsys.readouterr().out
-        assert sorted(path.name for path in out.iterdir()) == ["family.json", "n-1.json", "n-2.json", "n-3.json"]
+        assert f"metanet show {out}/n-3.json" in capsys.readouterr().out
+        assert sorted(path.name for path in out.iterdir()) == [
+            "family.json",
+            "family.png",
+            *(f"n-{i}.json" for i in (1, 2, 3)),
+        ]
         assert ArchSpec.load(out / "n-1.json") == START
         entry = json.loads((out / "family.json").read_text())["n-3"]
         assert (

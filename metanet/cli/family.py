@@ -206,7 +206,8 @@ def _print(family: "Family", rungs: "Mapping[str, Rung]", args: argparse.Namespa
     from metanet.report.style import quantity
 
     rows: list[dict[str, Any]] = []
-    for name, spec in _members(family, rungs).items():
+    specs = _members(family, rungs)
+    for name, spec in specs.items():
         cost, rung = price(spec), rungs.get(name)
         row = {"name": name, "params": cost.params, "macs": cost.macs, "spec": spec.to_text()}
         rows.append(row | {"deviation": rung.deviation if rung else None})
@@ -218,14 +219,23 @@ def _print(family: "Family", rungs: "Mapping[str, Rung]", args: argparse.Namespa
             "params": quantity(row["params"], zeros=True),
             "MACs": quantity(row["macs"], zeros=True),
             "off": "anchor" if row["deviation"] is None else f"{row['deviation']:.2%}",
-            "architecture": row["spec"],
+            "stem and stages (depth x width)": _stages(specs[row["name"]]),
         }
         for row in rows
     ]
     table(shown, title="totals without classifier; off: the largest deviation from the ladder's totals")
     if args.out:
-        print(f"wrote {args.out}: metanet show {args.out}/{rows[-1]['name']}.json")
+        print(
+            f"wrote {args.out} with family.json, family.png and a spec a network: "
+            f"metanet show {args.out}/{rows[-1]['name']}.json"
+        )
     return 0
+
+
+def _stages(spec: "ArchSpec") -> str:
+    from metanet.cli.space import SHORT
+
+    return ", ".join([f"stem {spec.stem_width}", *(f"{SHORT[s.op]} {s.depth}x{s.width}" for s in spec.stages)])
 
 
 def _members(family: "Family", rungs: "Mapping[str, Rung]") -> "dict[str, ArchSpec]":
@@ -247,3 +257,15 @@ def _write(folder: Path, family: "Family", rungs: "Mapping[str, Rung]", args: ar
     anchors = " and ".join(args.anchor)
     how = f"between {anchors}" if family.path.large else f"from {anchors} to {args.to}"
     atomic_write(folder / "family.json", as_zoo(rungs, f"metanet family, {how}"))
+    _draw(folder / "family.png", family, rungs)
+
+
+def _draw(path: Path, family: "Family", rungs: "Mapping[str, Rung]") -> None:
+    """Parameters over MACs of the networks, and what was asked for."""
+    from metanet.cost import price
+    from metanet.report import ladder
+
+    costs = {name: price(spec) for name, spec in _members(family, rungs).items()}
+    points = {name: (float(cost.params), float(cost.macs)) for name, cost in costs.items()}
+    targets = [(rung.target.params, rung.target.macs) for rung in rungs.values() if rung.target.macs is not None]
+    ladder(points, anchors=list(family.anchors), targets=targets, words=("made", "anchor")).save_png(path)

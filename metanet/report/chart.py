@@ -137,12 +137,14 @@ def save_png(chart: Chart, path: Path) -> Path:
         axes.set_xscale("log")
     if chart.log_y:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda y, _: quantity(y))
+        _tick_log(axes.yaxis, [y for series in chart.series for y in series.y])
     if chart.x_ticks:
         axes.set_xticks(chart.x_ticks, [quantity(x) for x in chart.x_ticks])
         axes.minorticks_off()
     else:
         axes.xaxis.set_major_formatter(lambda x, _: quantity(x))
+        if chart.log_x:
+            _tick_log(axes.xaxis, [x for series in chart.series for x in series.x])
     axes.grid(alpha=0.25, color=GRID)
     axes.tick_params(which="both", colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -154,6 +156,13 @@ def save_png(chart: Chart, path: Path) -> Path:
     if named:
         place(axes, named)
     return write_png(figure, path)
+
+
+def _tick_log(axis: Any, values: Sequence[float]) -> None:
+    """Numbers beside powers of ten, and where these are few beside two and five times as much."""
+    few = max(values) < 50 * min(values)
+    axis.set_major_formatter(lambda value, _: quantity(value))
+    axis.set_minor_formatter(lambda value, _: quantity(value) if few and f"{value:e}"[0] in "25" else "")
 
 
 def write_png(figure: Any, path: Path) -> Path:
