@@ -1,18 +1,32 @@
 """GV-B: frozen backbones scored by probes on percentages of a task's training images."""
 
 from metanet.bench.baselines import Constant, RawPixels, default_baselines, random_twin, timm_backbone
+from metanet.bench.cache import DiskCache
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
 from metanet.bench.features import FeatureCache, extract
-from metanet.bench.linear import PROBES, LinearProbe
-from metanet.bench.ridge import RidgeLoo
+from metanet.bench.leakage import leaks, leave_out, without
+from metanet.bench.packaged_weights import PACKAGED, packaged_backbone
+from metanet.bench.prints import Prints, prints, read_prints, write_prints
+from metanet.bench.probes import PROBES, LinearProbe, LogisticCv, LogisticProbe, Nearest, NearestProbe, RidgeLoo
 from metanet.bench.score import score
-from metanet.bench.task import Probe, Task
+from metanet.bench.suites import SUITES, load_suite
+from metanet.bench.task import KINDS, Answers, Probe, Task, shown_at
 
 __all__ = [
+    "KINDS",
+    "PACKAGED",
     "PROBES",
+    "SUITES",
+    "Answers",
     "Constant",
+    "DiskCache",
     "FeatureCache",
     "LinearProbe",
+    "LogisticCv",
+    "LogisticProbe",
+    "Nearest",
+    "NearestProbe",
+    "Prints",
     "Probe",
     "ProbeEvaluator",
     "RawPixels",
@@ -21,7 +35,16 @@ __all__ = [
     "default_baselines",
     "evaluator",
     "extract",
+    "leaks",
+    "leave_out",
+    "load_suite",
+    "packaged_backbone",
+    "prints",
     "random_twin",
+    "read_prints",
     "score",
+    "shown_at",
     "timm_backbone",
+    "without",
+    "write_prints",
 ]

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metanet.data.view import INTERPOLATIONS, View
 from metanet.errors import MetanetError, unknown
 from metanet.model import Backbone, MetaNet
 from metanet.spec import ArchSpec
+from metanet.training import state_sha256
 
 
 class Constant(nn.Module):
@@ -40,8 +42,26 @@ class RawPixels(nn.Module):
         return x.flatten(1)
 
 
+def imagenet_view(cfg: Mapping[str, Any], *, interpolation: str | None = None) -> View:
+    """How a pretrained network of timm is shown images: with the constants and interpolation that it was trained with.
+
+    Its crop is left out: ImageNet's photos have margins that other images lack, and all backbones must see the same.
+
+    interpolation   in place of that of `cfg`, timm's description of the network
+    """
+    kind = interpolation or cfg["interpolation"]
+    return View(
+        cfg["input_size"][-1],
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        interpolation=kind if kind in INTERPOLATIONS else "bicubic",
+    )
+
+
 def timm_backbone(name: str, *, pretrained: bool = False, seed: int = 0) -> Backbone:
     """One of timm's networks without its classifier; without `pretrained` its weights are a function of the seed.
+
+    A pretrained one has a `view`, see `imagenet_view`.
 
     Raises:
         MetanetError: timm does not know the name, or the pretrained weights cannot be had.
@@ -53,16 +73,19 @@ def timm_backbone(name: str, *, pretrained: bool = False, seed: int = 0) -> Back
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cast(Backbone, timm.create_model(name, pretrained=pretrained, num_classes=0))
+            network: Any = timm.create_model(name, pretrained=pretrained, num_classes=0)
     except Exception as error:  # a missing network, file or tag: each hub client raises its own kind
         raise MetanetError(
             f"timm cannot build {name!r} with pretrained={pretrained} ({error}): "
             "put its weights into the hub's cache, or take pretrained=False"
         ) from error
+    if pretrained:
+        network.view = imagenet_view(network.pretrained_cfg)
+    return cast(Backbone, network)
 
 
 def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
-    """A newly initialised network of the same architecture as a MetaNet or one of timm's networks.
+    """A newly initialised network of the same architecture as a MetaNet or one of timm's networks, with its view.
 
     Raises:
         MetanetError: the backbone does not say what its architecture is.
@@ -73,6 +96,8 @@ def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
     if name := getattr(backbone, "pretrained_cfg", {}).get("architecture"):
         twin = timm_backbone(name, seed=seed)
         if _shapes(twin) == _shapes(backbone):
+            if view := getattr(backbone, "view", None):
+                cast(Any, twin).view = view
             return twin
     raise MetanetError(
         f"the architecture of a {type(backbone).__name__} is not known: pass `baselines` "
@@ -83,22 +108,24 @@ def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
 def default_baselines(backbones: Mapping[str, Backbone]) -> dict[str, Backbone]:
     """What every table holds besides the backbones: majority class, raw pixels, a random twin of each architecture.
 
-    Networks of one architecture share a twin, which has the name of the first.
+    Networks of one architecture share a twin, which has the name of the first; there is none where one of them is
+    itself that random initialisation.
 
     Raises:
         MetanetError: as `random_twin`, with the name of the backbone.
     """
     baselines: dict[str, Backbone] = {"majority class": Constant(), "raw pixels": RawPixels()}
-    seen: set[Any] = set()
+    alike: dict[Any, list[str]] = {}
     for name, backbone in backbones.items():
-        architecture = getattr(backbone, "spec", None) or _shapes(backbone)
-        if architecture in seen:
-            continue
-        seen.add(architecture)
+        alike.setdefault(getattr(backbone, "spec", None) or _shapes(backbone), []).append(name)
+    for names in alike.values():
         try:
-            baselines[f"random initialisation of {name}"] = random_twin(backbone)
+            twin = random_twin(backbones[names[0]])
         except MetanetError as error:
-            raise MetanetError(f"backbone {name!r}: {error}") from None
+            raise MetanetError(f"backbone {names[0]!r}: {error}") from None
+        own = state_sha256(cast(nn.Module, twin))
+        if all(state_sha256(cast(nn.Module, backbones[name])) != own for name in names):
+            baselines[f"random initialisation of {names[0]}"] = twin
     return baselines
 
 

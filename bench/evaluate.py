@@ -1,89 +1,172 @@
-"""What a search climbs: the leave-one-out score of a network on selection images."""
+"""What a search climbs: the leave-one-out score of a network on selection images of one task or several."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from metanet.bench.linear import LinearProbe
-from metanet.bench.task import Task
+import numpy as np
+
+from metanet.bench.features import FeatureCache
+from metanet.bench.probes.linear import LinearProbe
+from metanet.bench.task import Answers, Task
 from metanet.data import Ids, ids_sha256, percent_subset
 from metanet.errors import MetanetError
+from metanet.metrics import METRICS
+from metanet.metrics.classification import ImageMetric
 from metanet.model import Backbone
 from metanet.runs import fingerprint
 from metanet.spec import ArchSpec
 
+Score = tuple[float, float]  # a metric and its standard error
+
 
 @dataclass(frozen=True, eq=False)
 class ProbeEvaluator:
-    """Scores architectures by the linear probe on a share of a task's training images; see `evaluator`."""
+    """Scores architectures by the linear probe on a share of the tasks' training images; see `evaluator`.
 
-    task: Task
+    tasks   from the cheapest to the dearest
+    """
+
+    tasks: tuple[Task, ...]
     network: Callable[[ArchSpec], Backbone]
     weights: str
     percent: float
-    seed: int
+    seeds: tuple[int, ...]
 
     @property
     def fingerprint(self) -> str:
         """Names all that a score depends on besides the architecture: data, drawn ids, settings, weights."""
-        task = self.task
         about = {
             "probe": "ridge-loo",
-            "images": task.images.fingerprint,
-            "train": ids_sha256(task.train),
-            "resolution": task.resolution,
-            "metric": task.metric,
+            "tasks": [
+                {
+                    "images": task.images.fingerprint,
+                    "train": ids_sha256(task.train),
+                    "resolution": task.resolution,
+                    "fixed": task.fixed,
+                    "metric": task.metric,
+                    "groups": None if task.groups is None else ids_sha256(task.groups),
+                }
+                for task in self.tasks
+            ],
             "percent": float(self.percent),
-            "seed": self.seed,
+            "seeds": self.seeds,
             "weights": self.weights,
         }
         return fingerprint(about)
 
-    def ids(self, fidelity: float = 1.0) -> Ids:
-        """The images that a score comes from; those of a lower fidelity lie among those of a higher one.
+    def tasks_at(self, fidelity: float = 1.0) -> tuple[Task, ...]:
+        """The tasks that a score comes from: that share of them, the cheapest first.
 
         Raises:
             MetanetError: the fidelity is not in (0, 1].
         """
         if not 0 < fidelity <= 1:
             raise MetanetError(f"a fidelity must be above 0 and at most 1, got {fidelity}")
-        return percent_subset(self.task.images.labels, self.task.train, self.percent * fidelity, seed=self.seed)
+        return self.tasks[: math.ceil(fidelity * len(self.tasks) - 1e-9)]
+
+    def ids(self, fidelity: float = 1.0, *, task: Task | None = None, seed: int | None = None) -> Ids:
+        """The images of a task that a score comes from; those of a lower fidelity lie among those of a higher one.
+
+        task, seed   the first one where None
+
+        Raises:
+            MetanetError: the fidelity is not in (0, 1].
+        """
+        task = self.tasks_at(fidelity)[0] if task is None else task
+        seed = self.seeds[0] if seed is None else seed
+        share = self.percent * fidelity
+        return percent_subset(task.images.labels, task.train, share, seed=seed, groups=task.groups)
 
     def __call__(self, spec: ArchSpec, *, fidelity: float = 1.0) -> Mapping[str, float]:
         """The metric and its standard error, as {"accuracy": ..., "accuracy.se": ...}.
 
+        Of several tasks it is the mean over them, called "score" where their metrics differ, with the metric and error
+        of each as "TASK.accuracy" and "TASK.accuracy.se".
+
         Raises:
             MetanetError: the fidelity is not in (0, 1], or the network is not a usable backbone.
         """
-        ids, metric = self.ids(fidelity), self.task.metric
+        tasks = self.tasks_at(fidelity)
         try:
-            found = dict(LinearProbe(where="loo").run(self.network(spec), self.task, ids))
+            found = self._scores(self.network(spec), tasks, fidelity)
         except MetanetError as error:
             raise MetanetError(f"architecture {spec.id}: {error}") from None
-        return {name: found[name] for name in (metric, f"{metric}.se")}
+        metrics = {task.metric for task in self.tasks}
+        name = metrics.pop() if len(metrics) == 1 else "score"
+        combined = math.sqrt(sum(se**2 for _, se in found)) / len(found)
+        scores = {name: sum(value for value, _ in found) / len(found), f"{name}.se": combined}
+        if len(self.tasks) > 1:
+            for task, (value, se) in zip(tasks, found, strict=True):
+                scores |= {f"{task.name}.{task.metric}": value, f"{task.name}.{task.metric}.se": se}
+        return scores
+
+    def _scores(self, backbone: Backbone, tasks: Sequence[Task], fidelity: float) -> list[Score]:
+        probe = LinearProbe(where="loo", extract=FeatureCache())
+        found = []
+        for task in tasks:
+            draws = {ids_sha256(ids): ids for seed in self.seeds for ids in [self.ids(fidelity, task=task, seed=seed)]}
+            answers = [probe.answers(backbone, task, ids) for ids in draws.values()]
+            found.append(_over_draws(task.metric, list(draws.values()), answers))
+        return found
 
 
 def evaluator(
-    task: Task,
+    task: Task | Sequence[Task],
     network: Callable[[ArchSpec], Backbone],
     *,
     weights: str,
     percent: float = 100.0,
     seed: int = 0,
+    seeds: Sequence[int] | None = None,
 ) -> ProbeEvaluator:
-    """An evaluator for `metanet.searchers.search` that learns and scores on `task.train` alone.
+    """An evaluator for `metanet.searchers.search` that learns and scores on the tasks' training images alone.
 
     Each image is predicted by a fit to the others, so the score needs no images of its own, and `task.test` is never
-    opened. The standard error takes images as independent and leaves out how networks differ by training.
+    opened. All architectures are scored on the same images. The standard error takes images as independent, and leaves
+    out how networks differ by training. A fidelity below 1 takes that share of the tasks, those of the fewest pixels
+    first, and that share of the percentage.
 
+    task      one or several
     network   the network of an architecture, ready to be used
     weights   names where the networks have their weights from, such as the SHA-256 of a supernet's file: scores of
               different weights must not be mixed in one study
     percent   of `task.train`; a fidelity below 1 takes that share of it
     seed      of the drawn images
+    seeds     of several draws, whose mean is the score; in place of `seed`
 
     Raises:
-        MetanetError: the percentage is not in (0, 100], or a class has no image.
+        MetanetError: the percentage is not in (0, 100], a class has no image, there is no task or seed, or one is given
+            twice.
     """
-    found = ProbeEvaluator(task, network, weights, percent, seed)
-    found.ids()
+    tasks = (task,) if isinstance(task, Task) else tuple(task)
+    drawn = (seed,) if seeds is None else tuple(seeds)
+    for what, given in (("task", [one.name for one in tasks]), ("seed", list(drawn))):
+        if len(given) != len(set(given)) or not given:
+            raise MetanetError(f"an evaluator needs one {what} or several different ones, got {given}")
+    cheapest_first = sorted(tasks, key=lambda one: len(one.train) * one.resolution**2)
+    found = ProbeEvaluator(tuple(cheapest_first), network, weights, percent, drawn)
+    for one in tasks:
+        found.ids(task=one)
     return found
+
+
+def _over_draws(metric: str, ids: Sequence[Ids], answers: Sequence[Answers]) -> Score:
+    """The mean of the metric over draws and its standard error.
+
+    An image that several draws hold adds up its shares in their means before they are squared, so that equal draws are
+    no surer than one; with one draw it is the error of `Metric.interval`.
+    """
+    known = METRICS[metric]
+    intervals = [known.interval(own.predicted, own.truth) for own in answers]
+    value = float(np.mean([interval.mean for interval in intervals]))
+    if len(answers) == 1 or not isinstance(known, ImageMetric):
+        return value, max(interval.se for interval in intervals)
+    union = np.unique(np.concatenate(ids))
+    shares = np.zeros(len(union))
+    for drawn, own in zip(ids, answers, strict=True):
+        terms = known.terms(own.predicted, own.truth)
+        strata = own.truth if known.by_class else np.zeros_like(own.truth)
+        means = np.bincount(strata, terms) / np.maximum(1, np.bincount(strata))
+        np.add.at(shares, np.searchsorted(union, drawn), (terms - means[strata]) / len(terms) / len(answers))
+    return value, float(np.sqrt((shares**2).sum()))

@@ -6,7 +6,7 @@ import pandas as pd
 
 from metanet.bench.baselines import default_baselines
 from metanet.bench.features import FeatureCache
-from metanet.bench.linear import PROBES
+from metanet.bench.probes import PROBES
 from metanet.bench.task import Probe, Task
 from metanet.data import Ids, ids_sha256, percent_subset
 from metanet.errors import MetanetError, unknown
@@ -28,7 +28,8 @@ def score(
     baselines   by name; `default_baselines(backbones)` where None
 
     Columns: backbone, task, percent, seed (of the drawn training images), metric, value, se, ci_low, ci_high
-    (95 % bootstrap over test images), lambda (the chosen penalty), n_train, ids_sha256 (of the drawn ids).
+    (95 % bootstrap over test images), what the probe chose (lambda of the linear one), n_train, ids_sha256 (of the
+    drawn ids).
 
     Raises:
         MetanetError: an unknown probe, a wrong percentage, a name twice, or what a backbone did wrong, with its name.
@@ -58,11 +59,6 @@ def _result(name: str, measure: Probe, backbone: Backbone, task: Task, ids: Ids)
         found = dict(measure.run(backbone, task, ids))
     except MetanetError as error:
         raise MetanetError(f"backbone {name!r}: {error}") from None
-    return {
-        "value": found[task.metric],
-        "se": found[f"{task.metric}.se"],
-        "ci_low": found[f"{task.metric}.low"],
-        "ci_high": found[f"{task.metric}.high"],
-        "lambda": found["lambda"],
-        "n_train": len(ids),
-    }
+    columns = {"": "value", ".se": "se", ".low": "ci_low", ".high": "ci_high"}
+    row = {column: found.pop(f"{task.metric}{part}") for part, column in columns.items()}
+    return {**row, **found, "n_train": len(ids)}

@@ -1,28 +1,30 @@
-"""What a backbone is scored on, and what scores it."""
+"""What a backbone is scored on, how it is shown the images, and what scores it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from metanet.data import Ids, ImageSource
+from metanet.data import Ids, ImageSource, View
 from metanet.errors import MetanetError, unknown
 from metanet.metrics import METRICS
 from metanet.model import Backbone
 from metanet.spec import ArchSpec
 
-KINDS = ("classification",)
+KINDS = ("classification", "detection", "segmentation", "depth")
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """Images to learn from and images to be tested on.
 
-    kind         one of KINDS
-    metric       a name in `metanet.metrics.METRICS`
+    kind         one of KINDS; a probe scores classification, the others wait for their heads
+    metric       of classification, a name in `metanet.metrics.METRICS`
     train, test  disjoint ids of `images`
     resolution   side in pixels of the images that backbones are given which have none of their own (see `shown_at`)
+    groups       (len(images),) the track, video or scene of each image of the source; None: images stand alone
+    fixed        whether every backbone sees the images at `resolution`, those that have one of their own, too
     """
 
     name: str
@@ -32,14 +34,21 @@ class Task:
     train: Ids
     test: Ids
     resolution: int
+    groups: Ids | None = None
+    fixed: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown("kind of task", self.kind, KINDS)
-        if self.metric not in METRICS:
+        if self.kind == "classification" and self.metric not in METRICS:
             raise unknown("metric", self.metric, METRICS)
         if self.resolution < 1:
             raise MetanetError(f"`resolution` of task {self.name!r} must be at least 1, got {self.resolution}")
+        if self.groups is not None and np.shape(self.groups) != (len(self.images),):
+            raise MetanetError(
+                f"`groups` of task {self.name!r} must name the group of each of its {len(self.images)} images, "
+                f"got the shape {np.shape(self.groups)}"
+            )
         for part, ids in (("train", self.train), ("test", self.test)):
             if len(ids) == 0 or ids.min() < 0 or ids.max() >= len(self.images) or len(np.unique(ids)) < len(ids):
                 raise MetanetError(
@@ -53,19 +62,44 @@ class Task:
             )
 
 
-def shown_at(backbone: Backbone, task: Task) -> int:
-    """The side in pixels at which a backbone sees the task's images: a MetaNet's is part of its spec, and its cost
-    is priced there; any other backbone gets the task's."""
-    spec = getattr(backbone, "spec", None)
-    return spec.resolution if isinstance(spec, ArchSpec) else task.resolution
+def shown_at(backbone: Backbone, task: Task) -> View:
+    """How a backbone sees the task's images.
+
+    A MetaNet's resolution is part of its spec, and its cost is priced there; any other backbone gets the task's, and
+    so does a MetaNet where the task is `fixed`. A backbone with a `view` keeps its constants, interpolation and crop.
+    """
+    spec, view = getattr(backbone, "spec", None), getattr(backbone, "view", None)
+    own = isinstance(spec, ArchSpec) and not task.fixed
+    resolution = spec.resolution if own and isinstance(spec, ArchSpec) else task.resolution
+    return replace(view, resolution=resolution) if isinstance(view, View) else View(resolution)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a probe answers for the images that it scores.
+
+    predicted   (n,) the class of each
+    truth       (n,) the class that each has
+    chosen      the hyper-parameters that were chosen, by name, such as {"lambda": 0.1}
+    curve       every hyper-parameter that was tried with its selection scores: columns of equal length
+    """
+
+    predicted: Ids
+    truth: Ids
+    chosen: Mapping[str, float]
+    curve: Mapping[str, Sequence[float]]
 
 
 class Probe(Protocol):
     """Turns a frozen backbone into numbers."""
 
+    def answers(self, backbone: Backbone, task: Task, ids: Ids) -> Answers:
+        """Learns from the images `ids` of the task, chooses hyper-parameters on them alone, then answers."""
+        ...
+
     def run(self, backbone: Backbone, task: Task, ids: Ids) -> Iterator[tuple[str, float]]:
         """Learns from the images `ids` of the task; yields named numbers.
 
-        For a metric m these are "m", "m.se", "m.low" and "m.high" (95 % interval over images); others may follow.
+        For a metric m these are "m", "m.se", "m.low" and "m.high" (95 % interval over images), then what was chosen.
         """
         ...

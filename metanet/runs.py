@@ -82,6 +82,44 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
+class Sealing:
+    """A file to write to that knows the SHA-256 of what was written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Passes `data` on."""
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        """Passes the wish on."""
+        self.file.flush()
+
+
+@contextmanager
+def sealing(path: str | os.PathLike[str]) -> Iterator[Sealing]:
+    """As `replacing`, for a file that ends with the SHA-256 of what is before it, so that `check_seal` can tell
+    whether it is still what was written."""
+    with replacing(path) as file:
+        sealed = Sealing(file)
+        yield sealed
+        file.write(sealed.digest.digest())
+
+
+def check_seal(path: str | os.PathLike[str]) -> None:
+    """Raises ValueError where a file does not end with the SHA-256 of what is before it, OSError as `open`."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        left = os.fstat(file.fileno()).st_size - digest.digest_size
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+        if file.read() != digest.digest():
+            raise ValueError("the file ends with another SHA-256 than its content has")
+
+
 def atomic_write(path: str | os.PathLike[str], data: str | bytes) -> None:
     """Writes a whole file or nothing. Text becomes UTF-8. Raises MetanetError where it cannot be written."""
     with replacing(path) as file:

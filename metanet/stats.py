@@ -1,5 +1,6 @@
-"""How sure a number is: intervals over images (bootstrap) and over seeds (Student's t)."""
+"""How sure a number is: intervals over images (bootstrap) and over seeds (Student's t), and McNemar's test."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,20 +70,60 @@ def paired_bootstrap(
     return bootstrap_interval(np.subtract(a, b), strata=strata, level=level, resamples=resamples, seed=seed)
 
 
+def bootstrap_cells(
+    counts: npt.ArrayLike,
+    statistic: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap of a function of counts, where images of one cell are alike for it.
+
+    counts      (cells,) how many images each cell has
+    statistic   (r, cells) -> (r,): the number for each row of counts
+
+    `mean` is the statistic of the counts themselves, `se` the standard deviation over the resamples.
+
+    Raises:
+        MetanetError: no images, or a level outside (0, 1).
+    """
+    counts = np.asarray(_checked(counts, level), np.int64)
+    drawn = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    values = statistic(drawn)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(counts[None])[0]), float(low), float(high), float(values.std(ddof=1)))
+
+
 def seeds_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:
     """Student's t interval of the mean over runs that differ in their seed, one value a run.
 
     Raises:
         MetanetError: fewer than two values, values that are not finite, or a level outside (0, 1).
     """
-    from scipy.stats import t  # type: ignore[import-untyped]  # slow to import
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy.stats takes a second to import
 
     values = _checked(values, level)
     if len(values) < 2:
         raise MetanetError(f"an interval over seeds needs at least 2 values, got {len(values)}: run more seeds")
     mean, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * se
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * se
     return Interval(mean, mean - half, mean + half, se)
+
+
+def mcnemar(a_alone: int, b_alone: int) -> float:
+    """Exact two-sided p-value of McNemar's test: how often two equally good networks would differ as unevenly.
+
+    a_alone, b_alone   images that only the first, and only the second, has right
+
+    Raises:
+        MetanetError: a negative number.
+    """
+    from scipy.special import bdtr
+
+    if min(a_alone, b_alone) < 0:
+        raise MetanetError(f"McNemar's test takes numbers of images, got {a_alone} and {b_alone}")
+    return min(1.0, 2 * float(bdtr(min(a_alone, b_alone), a_alone + b_alone, 0.5)))
 
 
 def _checked(values: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:

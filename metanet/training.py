@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -16,13 +16,12 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from metanet.errors import MetanetError
-from metanet.runs import open_run, replacing, track
+from metanet.runs import check_seal, open_run, sealing, track
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHECKPOINT = "checkpoint.pt"
-_DIGEST = 32  # bytes of SHA-256 behind the archive: torch.load does not notice a flipped bit
 
 
 class Stateful(Protocol):
@@ -116,22 +115,6 @@ def resumable(
     return pd.DataFrame({"step": range(steps), **history})
 
 
-class _Hashing:
-    """A file to write to that knows the SHA-256 of what was written."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.digest = file, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Passes `data` on."""
-        self.digest.update(data)
-        return self.file.write(data)
-
-    def flush(self) -> None:
-        """Passes the wish on."""
-        self.file.flush()
-
-
 def _save(
     path: Path, state: Mapping[str, Stateful], fingerprint: str, step: int, history: dict[str, list[float]]
 ) -> None:
@@ -141,16 +124,14 @@ def _save(
         "history": history,
         "state": {name: part.state_dict() for name, part in state.items()},
     }
-    with replacing(path) as file:
-        hashing = _Hashing(file)
-        torch.save(content, hashing)  # type: ignore[arg-type]  # it writes and flushes, nothing else
-        file.write(hashing.digest.digest())
+    with sealing(path) as file:  # torch.load does not notice a flipped bit
+        torch.save(content, file)  # type: ignore[arg-type]  # it writes and flushes, nothing else
 
 
 def _load(path: Path, state: Mapping[str, Stateful], fingerprint: str) -> tuple[int, dict[str, list[float]]]:
     """Puts `state` where the checkpoint has it and returns the next step and the history."""
     try:
-        _check_digest(path)
+        check_seal(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         found, step, history = content["fingerprint"], content["step"], content["history"]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError):
@@ -166,13 +147,3 @@ def _load(path: Path, state: Mapping[str, Stateful], fingerprint: str) -> tuple[
     for name, part in state.items():
         part.load_state_dict(content["state"][name])
     return step, history
-
-
-def _check_digest(path: Path) -> None:
-    with open(path, "rb") as file:
-        left, digest = path.stat().st_size - _DIGEST, hashlib.sha256()
-        while left > 0 and (block := file.read(min(left, 1 << 20))):
-            digest.update(block)
-            left -= len(block)
-        if file.read() != digest.digest():
-            raise ValueError("the checkpoint ends with another SHA-256 than its content has")

@@ -116,3 +116,97 @@ def test_mistakes_are_refused_when_the_evaluator_is_made_or_name_the_architectur
         evaluator(TASK, raw, weights="none", percent=0)
     with pytest.raises(MetanetError, match=f"architecture {SPEC.id}: a backbone must have"):
         evaluator(TASK, lambda spec: object(), weights="none")(SPEC)
+
+
+def loo_hits(task, ids):
+    """Whether each image is right, from the probe left one out."""
+    return LinearProbe(where="loo").terms(RawPixels(), task, ids)
+
+
+def test_several_tasks_are_averaged_and_their_errors_combined():
+    other = replace(TASK, name="few", train=np.arange(30), resolution=4)
+    found = evaluator([TASK, other], raw, weights="none")(SPEC)
+    alone = [evaluator(task, raw, weights="none")(SPEC) for task in (TASK, other)]
+    assert found["accuracy"] == pytest.approx(np.mean([one["accuracy"] for one in alone]))
+    assert found["accuracy.se"] == pytest.approx(np.hypot(*(one["accuracy.se"] for one in alone)) / 2)
+    assert found["few.accuracy"] == alone[1]["accuracy"] and found["bars.accuracy.se"] == alone[0]["accuracy.se"]
+    mixed = evaluator([TASK, replace(other, metric="mean_per_class")], raw, weights="none")(SPEC)
+    assert mixed["score"] == pytest.approx((mixed["bars.accuracy"] + mixed["few.mean_per_class"]) / 2)
+
+
+def test_a_low_fidelity_takes_the_cheap_tasks_and_small_percentages_first():
+    tasks = [replace(TASK, name=f"side {side}", resolution=side) for side in (8, 4, 6, 5)]
+    scores = evaluator(tasks, raw, weights="none", percent=50, seeds=(0, 1))
+    names = {fidelity: [task.name for task in scores.tasks_at(fidelity)] for fidelity in (0.25, 0.5, 0.7, 1)}
+    assert names == {
+        0.25: ["side 4"],
+        0.5: ["side 4", "side 5"],
+        0.7: ["side 4", "side 5", "side 6"],
+        1: ["side 4", "side 5", "side 6", "side 8"],
+    }
+    for seed in (0, 1):
+        low, high = scores.ids(0.5, task=tasks[0], seed=seed), scores.ids(task=tasks[0], seed=seed)
+        assert np.isin(low, high).all() and (len(low), len(high)) == (15, 30)
+    assert "side 5.accuracy" in scores(SPEC, fidelity=0.5) and "side 6.accuracy" not in scores(SPEC, fidelity=0.5)
+
+
+def test_several_draws_are_averaged_and_shared_images_are_counted_once():
+    seeds = (0, 1, 2)
+    found = evaluator(TASK, raw, weights="none", percent=50, seeds=seeds)(SPEC)
+    draws = [percent_subset(LABELS, TASK.train, 50, seed=seed) for seed in seeds]
+    hits = [loo_hits(TASK, ids) for ids in draws]
+    assert found["accuracy"] == pytest.approx(np.mean([one.mean() for one in hits]))
+    # by brute force: images are independent, each with what it adds to the mean over draws
+    total = 0.0
+    for i in range(120):
+        share = sum((one[ids == i] - one.mean()).sum() / len(ids) for ids, one in zip(draws, hits, strict=True))
+        total += (share / len(seeds)) ** 2
+    assert found["accuracy.se"] == pytest.approx(np.sqrt(total))
+    whole = evaluator(TASK, raw, weights="none", seeds=seeds)(SPEC)
+    assert whole == evaluator(TASK, raw, weights="none")(SPEC)  # all draws of 100 % are one
+
+
+def test_draws_of_classes_keep_their_classes():
+    task = replace(TASK, metric="mean_per_class", train=np.flatnonzero((LABELS > 0) | (np.arange(120) % 2 == 0))[:50])
+    found = evaluator(task, raw, weights="none", percent=60, seeds=(0, 1))(SPEC)
+    draws = [percent_subset(LABELS, task.train, 60, seed=seed) for seed in (0, 1)]
+    shares = np.zeros(120)
+    for ids in draws:
+        hits = np.equal(LinearProbe(where="loo").answers(RawPixels(), task, ids).predicted, LABELS[ids])
+        for c in range(3):
+            own = ids[LABELS[ids] == c]
+            right = hits[LABELS[ids] == c]
+            shares[own] += (right - right.mean()) / len(own) / 3 / 2
+    assert found["mean_per_class.se"] == pytest.approx(np.sqrt((shares**2).sum()))
+
+
+def test_an_image_is_run_once_whatever_the_draws():
+    class Watched(RawPixels):
+        seen = 0
+
+        def forward_features(self, x):
+            type(self).seen += len(x)
+            return super().forward_features(x)
+
+    evaluator(TASK, lambda spec: Watched(), weights="none", percent=50, seeds=(0, 1, 2, 3))(SPEC)
+    drawn = [percent_subset(LABELS, TASK.train, 50, seed=seed) for seed in (0, 1, 2, 3)]
+    assert Watched.seen == len(np.unique(np.concatenate(drawn)))
+
+
+def test_draws_and_tasks_are_named_in_the_fingerprint():
+    def named(tasks=TASK, **options):
+        return evaluator(tasks, raw, weights="w", **options).fingerprint
+
+    other = replace(TASK, name="other", resolution=4)
+    assert named(seeds=(0,)) == named() and named([TASK, other]) == named([other, TASK])
+    assert len({named(), named(seeds=(0, 1)), named([TASK, other]), named(replace(TASK, groups=np.arange(120)))}) == 4
+
+
+def test_no_task_and_tasks_given_twice_are_refused():
+    for tasks, seeds, message in (
+        ([], None, r"an evaluator needs one task or several different ones, got \[\]"),
+        ([TASK, TASK], None, r"one task or several different ones, got \['bars', 'bars'\]"),
+        (TASK, (1, 1), r"one seed or several different ones, got \[1, 1\]"),
+    ):
+        with pytest.raises(MetanetError, match=message):
+            evaluator(tasks, raw, weights="none", seeds=seeds)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import RidgeClassifier, RidgeCV
 
 from metanet.bench import RidgeLoo
-from metanet.bench.ridge import PENALTIES
+from metanet.bench.probes.ridge import PENALTIES
 from metanet.errors import MetanetError
 
 RELATIVE = np.array([1e-4, 1e-2, 1.0, 30.0])
@@ -56,7 +56,7 @@ def test_leave_one_out_equals_n_refits(n, d, classes, seed, awkward, relative):
     x, labels = problem(n, d, classes, seed, awkward=awkward)
     fitted = RidgeLoo.fit(x, labels, classes, penalties=np.array([relative]))
     expected = refits(x, labels, classes, fitted.penalty)
-    np.testing.assert_allclose(fitted.loo_scores, expected, atol=1e-6)
+    np.testing.assert_allclose(fitted.held_out, expected, atol=1e-6)
     targets = np.eye(classes)[labels]
     assert fitted.loo_error[0] == pytest.approx(((expected - targets) ** 2).sum() / n)
     weights, bias = solve(x, targets, fitted.penalty)
@@ -86,7 +86,7 @@ def test_the_chosen_penalty_has_the_best_accuracy_and_then_the_least_error(n, d)
     np.testing.assert_allclose(fitted.loo_error[::6], errors, rtol=1e-5)
     best = fitted.loo_accuracy == fitted.loo_accuracy.max()
     assert fitted.penalty == fitted.penalties[best][fitted.loo_error[best].argmin()]
-    assert np.mean(fitted.loo_scores.argmax(axis=1) == labels) == fitted.loo_accuracy.max()
+    assert np.mean(fitted.held_out.argmax(axis=1) == labels) == fitted.loo_accuracy.max()
 
 
 def test_among_equally_accurate_penalties_the_least_error_decides():
@@ -103,7 +103,7 @@ def test_scaling_and_moving_the_features_changes_nothing(n, d):
     x, labels = problem(n, d, 3, 3, awkward=False)
     base, other = RidgeLoo.fit(x, labels, 3), RidgeLoo.fit(1e4 * (x + 5), labels, 3)
     assert other.penalty == pytest.approx(1e8 * base.penalty)
-    np.testing.assert_allclose(other.loo_scores, base.loo_scores, atol=1e-6)
+    np.testing.assert_allclose(other.held_out, base.held_out, atol=1e-6)
     assert len(base.penalties) == len(PENALTIES)
 
 
@@ -112,7 +112,7 @@ def test_constant_features_predict_the_shares_of_the_classes(value):
     labels = np.array([0, 1, 1, 1, 2, 2, 2])
     fitted = RidgeLoo.fit(np.full((7, 3), value), labels, 3)
     np.testing.assert_allclose(fitted.scores(np.full((1, 3), value)), [[1 / 7, 3 / 7, 3 / 7]])
-    np.testing.assert_allclose(fitted.loo_scores[0], [0, 3 / 6, 3 / 6], atol=1e-12)
+    np.testing.assert_allclose(fitted.held_out[0], [0, 3 / 6, 3 / 6], atol=1e-12)
 
 
 def test_one_image_is_refused():

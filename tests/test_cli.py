@@ -122,7 +122,7 @@ MISTAKES = {
     "malformed constraint": (["search", "--constraints", "macs < "], "cannot read the constraints at character 8"),
     "impossible resolution": (["search", "--resolution", "29"], "resolution=29 is outside space metanet-tiny"),
     "one seed": (["search", "--retrain-seeds", "1"], "`retrain_seeds` must be at least 2, got 1"),
-    "unknown timm model": (["bench", "timm:resnet1888"], "unknown timm model 'resnet1888'"),
+    "unknown timm model": (["bench", "run", "timm:resnet1888"], "unknown timm model 'resnet1888'"),
     "no study": (["report", "nowhere.journal"], "there is no study 'nowhere.journal'"),
     "no file": (["show", "nowhere.json"], "cannot read the architecture 'nowhere.json'"),
     "no picture": (["show", "MN-B4", "--png", "no/such/folder.png"], "no/such/folder.png"),

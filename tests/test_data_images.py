@@ -1,6 +1,7 @@
 """Images in memory and the packaged MNIST-5k."""
 
 import re
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from metanet.data import ArrayImages, load_images, packaged
+from metanet.data import ArrayImages, LazyImages, load_images, packaged
 from metanet.errors import MetanetError
 
 RNG = np.random.default_rng(0)
@@ -82,6 +83,45 @@ def test_mnist_5k_is_what_its_package_says():
     # A one is thin and a zero is not, whoever wrote them.
     ink = [batch[images.labels == digit].mean() for digit in (0, 1)]
     assert ink[0] > ink[1] + 0.2
+
+
+def test_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    theirs, ours = load_digits(), load_images("digits")
+    np.testing.assert_array_equal(ours.labels, theirs.target)
+    levels = np.stack([ours.decoded(i)[:, :, 2] for i in range(len(ours))]) / 255 * 16
+    np.testing.assert_allclose(levels, theirs.images, atol=0.04)  # rounded to whole values of 0..255
+    batch = ours.batch(np.arange(1797), 8)
+    assert abs(batch.mean()) < 0.001 and abs(batch.std() - 1) < 0.001
+
+
+def test_solar_cells_have_the_published_counts_and_need_no_pixels_for_it():
+    images = load_images("solar-cells")
+    # Of 2,624 cells 1,508 are said to be sound, 295 likely sound, 106 likely defective, 715 defective.
+    assert np.bincount(images.labels).tolist() == [1508 + 295, 106 + 715]
+    assert len(images.fingerprint) == 64 and "_held" not in vars(images)
+    first = replace(images, decode=lambda: images.decode.func(images.decode.args[0][:2]), labels=np.array([1, 0]))
+    with Image.open(packaged.packaged_file("elpv-dataset", "elpv_dataset/data/images/cell0002.png")) as photo:
+        np.testing.assert_array_equal(first.decoded(1), np.asarray(photo.convert("RGB")))
+
+
+@pytest.mark.slow
+def test_solar_cells_are_normalised():
+    images = load_images("solar-cells")
+    batch = images.batch(np.arange(len(images)), 150)
+    assert abs(batch.mean()) < 0.01 and abs(batch.std() - 1) < 0.02
+
+
+def test_lazy_images_are_decoded_once_and_then_as_those_in_memory():
+    calls = []
+    held = ArrayImages("g", GREY, LABELS, CLASSES, mean=0.4, std=0.2)
+    images = LazyImages("g", LABELS, CLASSES, 0.4, 0.2, "f", lambda: calls.append(1) or GREY)
+    assert len(images) == 4 and not calls
+    for ids in ([2, 0], [1]):
+        torch.testing.assert_close(images.batch(np.array(ids), 5), held.batch(np.array(ids), 5), rtol=0, atol=0)
+    np.testing.assert_array_equal(images.decoded(3), np.stack([GREY[3]] * 3, axis=2))
+    assert calls == [1]
 
 
 def test_an_unknown_data_set_names_the_nearest():

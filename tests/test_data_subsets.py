@@ -152,3 +152,90 @@ def test_epochs_and_seeds_differ_and_repeat():
 def test_a_batch_larger_than_the_data_is_refused(size):
     with pytest.raises(MetanetError, match=f"between 1 and all 10 images, got batch_size={size}"):
         batch_ids(np.arange(10), size, seed=0, step=0)
+
+
+@st.composite
+def grouped(draw):
+    """Labels and groups of images in mixed order; some groups have images of several classes."""
+    counts = draw(st.lists(st.integers(1, 40), min_size=1, max_size=5))
+    rng = np.random.default_rng(draw(seeds))
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    groups = rng.integers(0, draw(st.integers(1, len(labels))), len(labels))
+    if draw(st.booleans()):  # each group within one class, as tracks and videos are
+        groups = groups * len(counts) + labels
+    return labels, groups
+
+
+@given(grouped(), percents, percents, seeds)
+def test_groups_stay_together_and_smaller_percentages_inside(data, a, b, seed):
+    labels, groups = data
+    ids = np.arange(len(labels))
+    small, large = (percent_subset(labels, ids, p, seed=seed, groups=groups) for p in sorted((a, b)))
+    assert np.isin(small, large).all()
+    for drawn in (small, large):
+        assert (np.diff(drawn) > 0).all() and not np.isin(groups[np.setdiff1d(ids, drawn)], groups[drawn]).any()
+        assert np.array_equal(np.unique(labels[drawn]), np.unique(labels))
+    np.testing.assert_array_equal(percent_subset(labels, ids, 100, seed=seed, groups=groups), ids)
+
+
+@given(grouped(), percents, seeds)
+def test_each_class_keeps_its_share_to_within_one_group(data, percent, seed):
+    labels, groups = data
+    groups = groups * (labels.max() + 1) + labels  # within one class
+    drawn = percent_subset(labels, np.arange(len(labels)), percent, seed=seed, groups=groups)
+    for label in np.unique(labels):
+        sizes = np.unique(groups[labels == label], return_counts=True)[1]
+        share = len(labels[labels == label]) * percent / 100
+        assert abs(np.count_nonzero(labels[drawn] == label) - share) <= sizes.max()
+
+
+@given(labelled(), percents, seeds)
+def test_groups_of_one_image_are_no_groups(data, percent, seed):
+    labels, ids = data
+    alone = np.random.default_rng(seed).permutation(len(labels))
+    expected = percent_subset(labels, ids, percent, seed=seed)
+    np.testing.assert_array_equal(percent_subset(labels, ids, percent, seed=seed, groups=alone), expected)
+
+
+@given(grouped(), percents, seeds)
+def test_only_who_is_together_matters_not_the_names_of_groups(data, percent, seed):
+    labels, groups = data
+    names = np.random.default_rng(seed).permutation(groups.max() + 1) * 7
+    ids = np.arange(len(labels))
+    expected = percent_subset(labels, ids, percent, seed=seed, groups=groups)
+    np.testing.assert_array_equal(percent_subset(labels, ids, percent, seed=seed, groups=names[groups]), expected)
+
+
+def test_shares_of_groups_are_right_in_the_mean():
+    """Tracks of 1 to 9 images; 30 % of 90 images a class is 27 in the mean over seeds."""
+    sizes = np.tile(np.arange(1, 10), 2)
+    labels, groups = np.repeat([0, 1], 90), np.repeat(np.arange(36), np.tile(sizes, 2))
+    counts = [
+        np.bincount(labels[percent_subset(labels, np.arange(180), 30, seed=s, groups=groups)]) for s in range(2000)
+    ]
+    # A count is within one group, so its standard deviation is below 4.5, and that of a mean of 2000 below 0.1.
+    np.testing.assert_allclose(np.mean(counts, axis=0), 27, atol=0.4)
+
+
+def test_a_group_of_two_classes_counts_for_the_rarer_one():
+    # patient 0 has both eyes, of classes 0 and 1; class 1 has no other image and so is always drawn, with class 0
+    labels, groups = np.array([0, 1, 0, 0, 0, 0]), np.array([0, 0, 1, 2, 3, 4])
+    for seed in range(20):
+        drawn = percent_subset(labels, np.arange(6), 1, seed=seed, groups=groups)
+        assert {0, 1} <= set(drawn.tolist()) and len(drawn) <= 3
+
+
+def test_the_draws_without_groups_are_those_of_always():
+    """SHA-256 of draws made before groups were there: published ids must never change."""
+    labels = np.arange(1000) % 7
+    found = [ids_sha256(percent_subset(labels, np.arange(1000), p, seed=s)) for p, s in ((1, 0), (10, 1), (33.3, 2))]
+    assert found == [
+        "14b4d71c90a7a1ed3c7be683c3a77fd1e5ea97227b24425c12e22653c30c1515",
+        "d330a4b957ffef0f6eb20ff47a6dfbd80a7765bb4f835671b8f5469c91ee8ef7",
+        "ad21f5fa84fe7c4269e4bcbfe158e746aa75ca286bcc2e4200cd0c25b5808b3f",
+    ]
+
+
+def test_every_image_has_a_group_or_none():
+    with pytest.raises(MetanetError, match=re.escape("each image must have one group, got (3,) for (4,) labels")):
+        percent_subset(np.array([0, 1, 0, 1]), np.arange(4), 50, seed=0, groups=np.array([0, 1, 2]))

@@ -75,7 +75,7 @@ def test_a_second_run_changes_no_result(run, capsys):
     }
     assert main([*ARGV, "--out", str(run)]) == 0
     assert {name: (run / name).read_bytes() for name in before} == before
-    assert f"metanet bench {run}/winner.safetensors" in capsys.readouterr().out.strip().split("\n")[-1]
+    assert f"metanet bench run {run}/winner.safetensors" in capsys.readouterr().out.strip().split("\n")[-1]
 
 
 def test_other_options_in_the_same_folder_are_refused(run, capsys):

@@ -12,10 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 import metanet
 from metanet import Init
 from metanet.export import export
+from metanet.factory import find
 from metanet.model import FeatureNet
 
 MEMBERS = metanet.list_models()
-SMALL = {"MN-B4", "UniNet-B0", "UniNet-B1", "UniNet-B2"}
+SMALL = {"MN-B4", "MN-B5", "MN-B6", "MN-B7", "UniNet-B0", "UniNet-B1", "UniNet-B2"}
 SIZES = [(64, 64), (97, 80)]
 
 
@@ -47,6 +48,17 @@ class TestEveryMemberDescribed:
             net.reset_classifier(classes)
             assert net.forward_head(last).shape == (1, classes or net.head_hidden_size)
             assert net.num_classes == classes
+
+
+def test_the_ladder_is_complete_and_says_what_is_released():
+    ladder = metanet.list_models("MN-*")
+    assert ladder == [f"MN-B{i}" for i in range(4, 16)]
+    kinds = {name: find(name).provenance.partition(":")[0] for name in ladder}
+    assert {name for name, kind in kinds.items() if kind == "released"} == {"MN-B4", "MN-B15"}
+    assert set(kinds.values()) == {"released", "generated"}
+    # OpenGVLab's model zoo (model.md): of MN-B7 with 1,000 classes at 224 pixels, the only public figures between
+    seven = metanet.cost("MN-B7", resolution=224, num_classes=1000)
+    assert seven.params == pytest.approx(100.2e6, rel=0.01) and seven.macs == pytest.approx(7.26e9, rel=0.01)
 
 
 def images(*size, count=2):
@@ -94,6 +106,7 @@ class TestEveryMemberForReal:
         ours, theirs = net.state_dict(), again.state_dict()
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
         assert metanet.weights.provenance(path) == {"seed": "0"}
+        path.unlink()  # all together are 16 GB, and pytest keeps the files of its last three runs
 
     @pytest.mark.slow
     @small

@@ -16,7 +16,7 @@ from filelock import FileLock
 from torch import nn
 from torch.nn import functional as F
 
-from metanet import training
+from metanet import runs, training
 from metanet.errors import MetanetError
 from metanet.training import parameter_groups, resumable
 
@@ -113,7 +113,7 @@ def test_killed_at_any_moment_it_ends_the_same_to_the_bit(tmp_path):
 
 def train_and_die_while_writing(out: Path, write: int) -> None:
     """Ends by SIGKILL half through the given write of the fourth checkpoint."""
-    real_save, real_write, saves, writes = training._save, training._Hashing.write, 0, 0
+    real_save, real_write, saves, writes = training._save, runs.Sealing.write, 0, 0
 
     def save(*arguments):
         nonlocal saves, writes
@@ -129,7 +129,7 @@ def train_and_die_while_writing(out: Path, write: int) -> None:
         writes += 1
         return real_write(self, data)
 
-    training._save, training._Hashing.write = save, write_or_die
+    training._save, runs.Sealing.write = save, write_or_die
     train(out, steps=8)
 
 

@@ -1,60 +1,102 @@
-"""Scores frozen networks with the linear probe on packaged data, beside the majority class, raw pixels and the same
-network with random weights.
+"""Scores frozen networks with probes on few labels, beside the majority class, raw pixels and the same networks with
+random weights; reports, compares, and looks after the data sets.
 
 NETWORK is a name, a spec file (.json), a saved network (.safetensors), or timm:NAME for any network of timm.
 """
 
 import argparse
-from typing import Any
 
-HELP = "score frozen networks with a linear probe"
-EXAMPLE = "metanet bench runs/demo/winner.safetensors timm:convnext_atto --percents 1 10 100"
+HELP = "score frozen networks with probes, report and compare"
+EXAMPLE = "metanet bench run --suite packaged --model timm:tf_efficientnet_lite0 --weights packaged"
+
+RUN = """Scores networks and writes a cell for each network, task, percentage and seed, and a report. Killed at any
+moment and run again with the same command, it goes on where it was; what is finished is read."""
+REPORT = "Writes the report of a folder of cells: report.html, PNG files, CSV files and scores.tex."
+COMPARE = """Compares two networks on the same test images by their stored predictions: paired bootstrap and McNemar's
+exact test, a task and over all. A and B are names of networks in one folder (--in), or folders of cells, as FOLDER or
+FOLDER#NETWORK; without a name, the networks of the same name in both are compared, or the only ones."""
+DOCTOR = "Says of each data set of GV-B whether it is found, and what to download from where and how to lay it out."
+MINI = "Writes small synthetic copies of the data sets of GV-B in their official layouts."
+TASKS = "Lists the 26 tasks of GV-B."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
-    parser.add_argument("networks", nargs="+", metavar="NETWORK", help="networks to score")
-    parser.add_argument("--data", default="mnist-5k", help="images (default: %(default)s)")
-    parser.add_argument(
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    run = actions.add_parser("run", help="score networks", description=RUN)
+    _run_arguments(run)
+    report = actions.add_parser("report", help="the report of a folder of cells", description=REPORT)
+    report.add_argument(
+        "folder", nargs="?", default="runs/bench", metavar="FOLDER", help="folder of cells (default: %(default)s)"
+    )
+    report.add_argument("--out", metavar="DIR", help="folder to write into (default: FOLDER)")
+    report.add_argument(
+        "--reach", type=float, metavar="X", help="score in %% whose need of data is told (default: 95 %% of the best)"
+    )
+    compare = actions.add_parser("compare", help="two networks, paired", description=COMPARE)
+    compare.add_argument("a", metavar="A", help="network, FOLDER or FOLDER#NETWORK")
+    compare.add_argument("b", metavar="B", help="network, FOLDER or FOLDER#NETWORK")
+    compare.add_argument(
+        "--in", dest="folder", default="runs/bench", metavar="FOLDER", help="folder of cells (default: %(default)s)"
+    )
+    doctor = actions.add_parser("doctor", help="which data sets are there", description=DOCTOR)
+    doctor.add_argument("--data-root", required=True, metavar="DIR", help="folder that holds the data sets")
+    doctor.add_argument("--thorough", action="store_true", help="hash large files, look for every image: minutes")
+    mini = actions.add_parser("make-mini", help="small synthetic data sets", description=MINI)
+    mini.add_argument("out", metavar="DIR", help="folder to write into")
+    mini.add_argument("--seed", type=int, default=0, help="of the images (default: %(default)s)")
+    tasks = actions.add_parser("tasks", help="the tasks of GV-B", description=TASKS)
+    for action in (doctor, mini):
+        action.add_argument("--tasks", metavar="NAME[,NAME]", help="these alone")
+    for action in (run, compare, doctor, tasks):
+        action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _run_arguments(run: argparse.ArgumentParser) -> None:
+    run.add_argument("networks", nargs="*", metavar="NETWORK", help="networks to score")
+    run.add_argument("--model", action="append", default=[], metavar="NETWORK", help="the same, one at a time")
+    run.add_argument(
+        "--weights",
+        default="random",
+        choices=("random", "packaged", "pretrained"),
+        help="of networks given by a name of timm: random, from an installed package, or from timm's hub "
+        "(default: %(default)s)",
+    )
+    data = run.add_argument_group("what they are scored on (default: --data mnist-5k)").add_mutually_exclusive_group()
+    data.add_argument(
+        "--suite", metavar="NAME", help="packaged: real images that packages hold, and two networks beside"
+    )
+    data.add_argument("--data", metavar="NAME", help="images of one package, split as in `metanet search`")
+    data.add_argument("--data-root", metavar="DIR", help="folder with data sets of GV-B: `metanet bench doctor`")
+    run.add_argument("--tasks", metavar="NAME[,NAME]", help="of the suite or the data root (default: all found)")
+    run.add_argument("--alone", action="store_true", help="without the networks that a suite has beside")
+    run.add_argument(
         "--percents", type=float, nargs="+", default=[1, 10, 100], help="of the training images (default: 1 10 100)"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="draws of the training images (default: %(default)s)")
-    parser.add_argument("--resolution", type=int, default=32, help="of networks without their own (default: 32)")
-    parser.add_argument("--pretrained", action="store_true", help="timm networks with pretrained weights")
-    parser.add_argument("--seed", type=int, default=0, help="of the split, as in `metanet search`")
-    parser.add_argument("--csv", metavar="FILE", help="also write every cell into a CSV file")
-    parser.add_argument("--json", action="store_true", help="print every cell as JSON")
+    run.add_argument("--seeds", type=int, default=3, help="draws of the training images (default: %(default)s)")
+    run.add_argument("--probe", default="linear", help="linear, logistic or knn (default: %(default)s)")
+    run.add_argument("--resolution", type=int, help="of networks without their own (default: 32; with a root 224)")
+    run.add_argument("--seed", type=int, default=0, help="of the split of --data, as in `metanet search`")
+    run.add_argument("--out", default="runs/bench", metavar="DIR", help="folder of cells (default: %(default)s)")
+    run.add_argument(
+        "--cache", default="runs/features", metavar="DIR", help="folder that keeps features (default: %(default)s)"
+    )
+    run.add_argument("--half", action="store_true", help="keep features in 16 bits")
+    run.add_argument("--device", help="where backbones run, as cuda (default: cpu)")
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the score table."""
-    from metanet.bench import Task, score
-    from metanet.cli.output import emit, table
-    from metanet.cli.setting import split
-    from metanet.data import load_images
-    from metanet.runs import atomic_write
+    """Does what was asked."""
+    from metanet.cli import bench_data, bench_results, bench_run
 
-    images = load_images(args.data)
-    parts = split(images, args.seed)
-    task = Task(args.data, "classification", "accuracy", images, parts["selection"], parts["test"], args.resolution)
-    networks = {name: _backbone(name, args.pretrained) for name in args.networks}
-    cells = score(networks, task, percents=args.percents, seeds=tuple(range(args.seeds)))
-    if args.csv:
-        atomic_write(args.csv, cells.to_csv(index=False))
-    if args.json:
-        return emit(cells.to_dict("records"))
-    means = cells.groupby(["backbone", "percent"], sort=False)["value"].mean().unstack()
-    rows = [
-        {"network": name, **{f"{percent:g} %": f"{100 * value:.1f}" for percent, value in row.items()}}
-        for name, row in means.iterrows()
-    ]
-    return table(rows, title=f"test accuracy on {args.data} (%), mean of {args.seeds} draws of the training images")
-
-
-def _backbone(name: str, pretrained: bool) -> Any:
-    from metanet.bench import timm_backbone
-    from metanet.factory import create
-
-    if name.startswith("timm:"):
-        return timm_backbone(name.removeprefix("timm:"), pretrained=pretrained)
-    return create(name, seed=0) if not name.endswith(".safetensors") else create(name)
+    actions = {
+        "run": bench_run.run,
+        "report": bench_results.report,
+        "compare": bench_results.compare,
+        "doctor": bench_data.doctor,
+        "make-mini": bench_data.make_mini,
+        "tasks": bench_data.tasks,
+    }
+    with bench_run.warnings_as_sentences():
+        return actions[args.action](args)

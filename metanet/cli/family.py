@@ -2,7 +2,8 @@
 
 From one anchor it scales to the totals of --to, between two anchors it fills the ladder. NETWORK is a name, a spec
 file (.json) or its one-line text; totals are without classifier. Without an anchor it shows MN-B4 to MN-B15; `build`
-makes their file anew.
+makes their file anew. With --evaluate each rung is the best of the networks near its totals that a search finds, beside
+what random search and the rule choose; killed and run again with the same command, it goes on where it was.
 """
 
 import argparse
@@ -38,6 +39,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="how many times as deep and as wide a step makes a network, from one anchor (default: 1.2,1.1)",
     )
     own.add_argument("--tolerance", type=float, default=0.01, help="of the totals, as a share (default: %(default)s)")
+    score = parser.add_argument_group("rungs chosen by score")
+    score.add_argument("--evaluate", metavar="DATA", help="labelled images that choose and test, as mnist-5k")
+    score.add_argument(
+        "--space",
+        default="metanet-tiny",
+        help="whose networks are chosen from (default: %(default)s); none: by --evaluate "
+        "only the coefficients of one anchor are chosen, from a small grid",
+    )
+    score.add_argument("--resolution", type=int, help="of the whole family (default: the anchors' own)")
+    score.add_argument(
+        "--within", type=float, default=0.05, help="how far from a rung's totals, as a share (default: %(default)s)"
+    )
+    score.add_argument("--sampler", default="evolution", help="evolution or random (default: %(default)s)")
+    score.add_argument("--trials", type=int, default=30, help="architectures to score a rung (default: %(default)s)")
+    score.add_argument(
+        "--supernet-steps",
+        type=int,
+        default=350,
+        metavar="N",
+        help="updates of the shared weights; 0: each network is trained alone (default: %(default)s)",
+    )
+    score.add_argument("--epochs", type=int, default=5, help="of each training (default: %(default)s)")
+    score.add_argument(
+        "--retrain-seeds", type=int, default=3, metavar="N", help="retrainings a network (default: %(default)s)"
+    )
+    score.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
+    score.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.add_argument("--out", metavar="PATH", help="folder of the family, or with build its file (default: none)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -46,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     """Shows, builds or makes a family."""
     if args.action == "build":
         return _build(args)
+    if args.evaluate:
+        return _by_score(args)
     if not args.anchor:
         return _shipped(args)
     family = _family(args)
@@ -53,6 +83,34 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         _write(Path(args.out), family, rungs, args)
     return _print(family, rungs, args)
+
+
+def _by_score(args: argparse.Namespace) -> int:
+    """Runs the job that chooses each rung by score; says what to look at."""
+    from metanet.cli.family_score import FamilyOptions, run_family_job
+
+    options = FamilyOptions(
+        anchors=tuple(args.anchor),
+        to=args.to,
+        rungs=args.rungs,
+        name=args.name,
+        coefficients=_coefficients(args.coefficients) if args.coefficients else None,
+        tolerance=args.tolerance,
+        data=args.evaluate,
+        space=None if args.space == "none" else args.space,
+        resolution=args.resolution,
+        within=args.within,
+        sampler=args.sampler,
+        trials=args.trials,
+        supernet_steps=args.supernet_steps,
+        epochs=args.epochs,
+        retrain_seeds=args.retrain_seeds,
+        seed=args.seed,
+    )
+    out = args.out or "runs/family"
+    print(run_family_job(options, out, quiet=args.quiet or None))
+    print(f"open {out}/report.html; the networks are in {out}/family.json")
+    return 0
 
 
 def _family(args: argparse.Namespace) -> "Family":
@@ -148,7 +206,8 @@ def _print(family: "Family", rungs: "Mapping[str, Rung]", args: argparse.Namespa
     from metanet.report.style import quantity
 
     rows: list[dict[str, Any]] = []
-    for name, spec in _members(family, rungs).items():
+    specs = _members(family, rungs)
+    for name, spec in specs.items():
         cost, rung = price(spec), rungs.get(name)
         row = {"name": name, "params": cost.params, "macs": cost.macs, "spec": spec.to_text()}
         rows.append(row | {"deviation": rung.deviation if rung else None})
@@ -160,14 +219,23 @@ def _print(family: "Family", rungs: "Mapping[str, Rung]", args: argparse.Namespa
             "params": quantity(row["params"], zeros=True),
             "MACs": quantity(row["macs"], zeros=True),
             "off": "anchor" if row["deviation"] is None else f"{row['deviation']:.2%}",
-            "architecture": row["spec"],
+            "stem and stages (depth x width)": _stages(specs[row["name"]]),
         }
         for row in rows
     ]
     table(shown, title="totals without classifier; off: the largest deviation from the ladder's totals")
     if args.out:
-        print(f"wrote {args.out}: metanet show {args.out}/{rows[-1]['name']}.json")
+        print(
+            f"wrote {args.out} with family.json, family.png and a spec a network: "
+            f"metanet show {args.out}/{rows[-1]['name']}.json"
+        )
     return 0
+
+
+def _stages(spec: "ArchSpec") -> str:
+    from metanet.cli.space import SHORT
+
+    return ", ".join([f"stem {spec.stem_width}", *(f"{SHORT[s.op]} {s.depth}x{s.width}" for s in spec.stages)])
 
 
 def _members(family: "Family", rungs: "Mapping[str, Rung]") -> "dict[str, ArchSpec]":
@@ -189,3 +257,15 @@ def _write(folder: Path, family: "Family", rungs: "Mapping[str, Rung]", args: ar
     anchors = " and ".join(args.anchor)
     how = f"between {anchors}" if family.path.large else f"from {anchors} to {args.to}"
     atomic_write(folder / "family.json", as_zoo(rungs, f"metanet family, {how}"))
+    _draw(folder / "family.png", family, rungs)
+
+
+def _draw(path: Path, family: "Family", rungs: "Mapping[str, Rung]") -> None:
+    """Parameters over MACs of the networks, and what was asked for."""
+    from metanet.cost import price
+    from metanet.report import ladder
+
+    costs = {name: price(spec) for name, spec in _members(family, rungs).items()}
+    points = {name: (float(cost.params), float(cost.macs)) for name, cost in costs.items()}
+    targets = [(rung.target.params, rung.target.macs) for rung in rungs.values() if rung.target.macs is not None]
+    ladder(points, anchors=list(family.anchors), targets=targets, words=("made", "anchor")).save_png(path)

@@ -42,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
     sources = {args.data: Labelled(images, split(images, args.seed)["weights"])}
     result = STAGES["expert"]().run(net, sources, config, Path(args.out))
     last = result.history.tail(20)["accuracy"].mean()
-    print(f"training accuracy of the last 20 steps {last:.3f}; next: metanet bench {result.weights}")
+    print(f"training accuracy of the last 20 steps {last:.3f}; next: metanet bench run {result.weights}")
     return 0

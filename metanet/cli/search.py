@@ -76,5 +76,5 @@ def run(args: argparse.Namespace) -> int:
     )
     verdict = run_job(options, args.out, quiet=args.quiet or None)
     print(verdict)
-    print(f"open {args.out}/report.html, then type: metanet bench {args.out}/winner.safetensors timm:convnext_atto")
+    print(f"open {args.out}/report.html, then type: metanet bench run {args.out}/winner.safetensors timm:convnext_atto")
     return 0

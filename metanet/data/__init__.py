@@ -1,24 +1,34 @@
 """Images and which of them are used for what."""
 
 from metanet.data.augment import shift
+from metanet.data.files import FileImages, read_folder, read_list
 from metanet.data.images import ArrayImages, Ids, ImageSource
 from metanet.data.labelled import Labelled
+from metanet.data.lazy import LazyImages
 from metanet.data.packaged import IMAGES, load_images
+from metanet.data.splits import Splits, read_folders, read_lists
 from metanet.data.subsets import batch_ids, ids_sha256, percent_subset, stratified_split
 from metanet.data.view import View, as_view
 
 __all__ = [
     "IMAGES",
     "ArrayImages",
+    "FileImages",
     "Ids",
     "ImageSource",
     "Labelled",
+    "LazyImages",
+    "Splits",
     "View",
     "as_view",
     "batch_ids",
     "ids_sha256",
     "load_images",
     "percent_subset",
+    "read_folder",
+    "read_folders",
+    "read_list",
+    "read_lists",
     "shift",
     "stratified_split",
 ]

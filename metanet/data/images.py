@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metanet.data.view import View, as_view
+from metanet.data.view import Channels, View, as_view
 from metanet.errors import MetanetError
 
 Ids: TypeAlias = npt.NDArray[np.int64]
@@ -47,15 +47,16 @@ class ArrayImages:
 
     pixels   uint8, (n, h, w) grey or (n, h, w, 3) colour
     labels   (n,), each the index of one of `classes`; every class has an image
-    mean     of a channel, for pixels scaled to 0..1; with `std` constants of the data set, never of a split of it
+    mean     of all channels or of each, for pixels scaled to 0..1; with `std` constants of the data set, never of a
+             split of it
     """
 
     name: str
     pixels: npt.NDArray[np.uint8]
     labels: Ids
     classes: tuple[str, ...]
-    mean: float = 0.5
-    std: float = 0.25
+    mean: float | Channels = 0.5
+    std: float | Channels = 0.25
 
     def __post_init__(self) -> None:
         pixels, labels = np.asarray(self.pixels), np.asarray(self.labels)
@@ -90,4 +91,13 @@ class ArrayImages:
         view = as_view(view)
         rows = torch.from_numpy(self.pixels[ids])
         x = view.square(rows.unsqueeze(1) if rows.ndim == 3 else rows.permute(0, 3, 1, 2))
-        return view.normalised(x, (self.mean,) * 3, (self.std,) * 3)
+        return view.normalised(x, _channels(self.mean), _channels(self.std))
+
+    def decoded(self, i: int) -> npt.NDArray[np.uint8]:
+        """The whole image i as it is kept, (h, w, 3)."""
+        pixels = self.pixels[i]
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
+
+def _channels(value: float | Channels) -> Channels:
+    return value if isinstance(value, tuple) else (value, value, value)

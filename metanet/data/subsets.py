@@ -40,15 +40,17 @@ def stratified_split(labels: Ids, shares: Mapping[str, float], *, seed: int) -> 
     return parts
 
 
-def percent_subset(labels: Ids, ids: Ids, percent: float, *, seed: int) -> Ids:
+def percent_subset(labels: Ids, ids: Ids, percent: float, *, seed: int, groups: Ids | None = None) -> Ids:
     """`percent` of `ids`, of each class to within one image and at least one image; sorted.
 
     For one seed the subset of a smaller percentage lies inside that of a larger one.
 
     labels   of all images of the source; ids point into it
+    groups   of all images of the source: images of one group (a video, a track, a patient …) are drawn together, so
+             that shares are kept to within one group. A group of several classes counts for its rarest one
 
     Raises:
-        MetanetError: the percentage is not in (0, 100], or a class has no image in `ids`.
+        MetanetError: the percentage is not in (0, 100], a class has no image in `ids`, or not every image has a group.
     """
     if not 0 < percent <= 100:
         raise MetanetError(f"a percentage must be above 0 and at most 100, got {percent}")
@@ -58,6 +60,10 @@ def percent_subset(labels: Ids, ids: Ids, percent: float, *, seed: int) -> Ids:
         raise MetanetError(
             f"a subset needs an image of each class, got none of class {missing[0]} among {len(ids)} images"
         )
+    if groups is not None:
+        if np.shape(groups) != np.shape(labels):
+            raise MetanetError(f"each image must have one group, got {np.shape(groups)} for {np.shape(labels)} labels")
+        return ids[_drawn_groups(own, groups[ids], percent, seed)]
     keys = _stratified_keys(own, seed)
     first_of_class = keys < 1 / np.bincount(own)[own]
     return ids[(keys < percent / 100) | first_of_class]
@@ -81,15 +87,40 @@ def batch_ids(ids: Ids, batch_size: int, *, seed: int, step: int) -> Ids:
     return order[batch * batch_size : (batch + 1) * batch_size]
 
 
-def _stratified_keys(labels: Ids, seed: int) -> npt.NDArray[np.float64]:
-    """The key of each image, (n,) in [0, 1)."""
+def _drawn_groups(labels: Ids, groups: Ids, percent: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Whether each image is drawn, (n,): whole groups, by the same keys as images, each as wide as it has images."""
+    _, first, names = np.unique(groups, return_index=True, return_inverse=True)
+    group = np.argsort(np.argsort(first))[names]  # in order of appearance, so that only who is together matters
+    sizes = np.bincount(group)
+    counts = np.bincount(labels)
+    rarest_first = np.lexsort((labels, counts[labels]))
+    stratum = np.empty(len(sizes), dtype=np.int64)
+    stratum[group[rarest_first[::-1]]] = labels[rarest_first[::-1]]  # the last to be written stays
+    keys = _stratified_keys(stratum, seed, sizes)
+    # At least one group that has the class: that with its smallest key, whatever the percentage.
+    least = np.full(len(counts), np.inf)
+    np.minimum.at(least, labels, keys[group])
+    taken = keys < percent / 100
+    taken[group[keys[group] == least[labels]]] = True
+    drawn: npt.NDArray[np.bool_] = taken[group]
+    return drawn
+
+
+def _stratified_keys(labels: Ids, seed: int, sizes: Ids | None = None) -> npt.NDArray[np.float64]:
+    """The key of each image, (n,) in [0, 1); or of each group of images of the given sizes.
+
+    Image c of n has the key (c + u) / n. A group of s images with b images before it has (b + s u) / n, so that in the
+    mean over u exactly its share of the images is drawn.
+    """
     rng = np.random.default_rng([_KEYS, seed])
     shuffled = rng.permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     counts = np.bincount(labels)
-    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
     # 24 random bits, so that rank + u never rounds up to the next whole number.
     offset = np.repeat(rng.random(len(counts), dtype=np.float32), counts)
+    size = np.ones(len(labels), dtype=np.int64) if sizes is None else sizes[by_class]
+    images = np.bincount(labels[by_class], weights=size).astype(np.int64)
+    before = np.cumsum(size) - size - np.repeat(np.cumsum(images) - images, counts)
     keys = np.empty(len(labels))
-    keys[by_class] = (rank + offset) / np.repeat(counts, counts)
+    keys[by_class] = (before + size * offset.astype(np.float64)) / np.repeat(images, counts)
     return keys

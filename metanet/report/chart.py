@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metanet.report.labels import Line, place
 from metanet.report.style import quantity
 from metanet.runs import atomic_write
 
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # plotly has no types
 
 INK, GRID = "#6b7480", "#8891a0"
-_PLOTLY_MODES = {"dots": "markers", "line": "lines", "steps": "lines", "joined": "lines+markers", "star": "markers"}
+_PLOTLY_MODES = {
+    "dots": "markers",
+    "line": "lines",
+    "steps": "lines",
+    "joined": "lines+markers",
+    "star": "markers",
+    "crosses": "markers",
+}
 MARKERS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("cross", "P"), ("x", "X"))
 
 
@@ -22,12 +30,13 @@ MARKERS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "
 class Series:
     """One line or cloud of a chart.
 
-    kind       "dots", "line", "steps" (holds its value until the next x), "joined" (line with dots) or "star"
+    kind       "dots", "line", "steps" (holds its value until the next x), "joined" (line with dots), "star", "crosses"
     low, high  ends of the error bars, as values of y; none where empty
     hover      text for each point in the interactive form; none where empty
     faint      drawn thin and pale, as raw values under their mean
     legend     whether it is named in the legend
     marker     which of MARKERS the dots of a joined line are, so that lines differ in more than colour
+    labels     text beside each point; none where empty
     """
 
     name: str
@@ -41,6 +50,7 @@ class Series:
     faint: bool = False
     legend: bool = True
     marker: int = 0
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class Chart:
     series: Sequence[Series]
     log_x: bool = False
     x_ticks: Sequence[float] = ()
+    log_y: bool = False
 
 
 def interactive(chart: Chart) -> "Figure":
@@ -75,7 +86,7 @@ def interactive(chart: Chart) -> "Figure":
     axis = {"gridcolor": "rgba(136,145,160,0.25)", "linecolor": GRID, "zeroline": False, "automargin": True}
     ticks = {"tickvals": list(chart.x_ticks), "ticktext": [quantity(x) for x in chart.x_ticks]} if chart.x_ticks else {}
     figure.update_xaxes(**axis, **ticks, title=escape(chart.x_label), type="log" if chart.log_x else "linear")
-    figure.update_yaxes(**axis, title=escape(chart.y_label))
+    figure.update_yaxes(**axis, title=escape(chart.y_label), type="log" if chart.log_y else "linear")
     return figure
 
 
@@ -96,8 +107,15 @@ def _trace(series: Series) -> dict[str, Any]:
         trace["marker"] |= {"opacity": 0.55, "size": 6}
     if series.kind == "star":
         trace["marker"] |= {"symbol": "star", "size": 17, "line": {"color": "white", "width": 1}}
+    if series.kind == "crosses":
+        trace["marker"] |= {"symbol": "cross-thin", "size": 11, "line": {"color": series.colour, "width": 1}}
+    if series.labels:
+        trace |= {"mode": f"{trace['mode']}+text", "text": [escape(text) for text in series.labels]}
+        trace |= {"textposition": "bottom right" if series.faint else "top left"}
+        trace |= {"textfont": {"size": 11, "color": series.colour}}
     if series.hover:
-        trace |= {"text": [escape(text) for text in series.hover], "hovertemplate": "%{text}"}
+        field = "hovertext" if series.labels else "text"
+        trace |= {field: [escape(text) for text in series.hover], "hovertemplate": f"%{{{field}}}"}
     if series.low:
         above = [high - y for y, high in zip(series.y, series.high, strict=True)]
         below = [y - low for y, low in zip(series.y, series.low, strict=True)]
@@ -113,23 +131,38 @@ def save_png(chart: Chart, path: Path) -> Path:
     axes = figure.add_subplot()
     for series in chart.series:
         _draw(axes, series)
-    axes.set_xlabel(_literal(chart.x_label), color=INK)
-    axes.set_ylabel(_literal(chart.y_label), color=INK)
+    axes.set_xlabel(still_text(chart.x_label), color=INK)
+    axes.set_ylabel(still_text(chart.y_label), color=INK)
     if chart.log_x:
         axes.set_xscale("log")
+    if chart.log_y:
+        axes.set_yscale("log")
+        _tick_log(axes.yaxis, [y for series in chart.series for y in series.y])
     if chart.x_ticks:
         axes.set_xticks(chart.x_ticks, [quantity(x) for x in chart.x_ticks])
         axes.minorticks_off()
     else:
         axes.xaxis.set_major_formatter(lambda x, _: quantity(x))
+        if chart.log_x:
+            _tick_log(axes.xaxis, [x for series in chart.series for x in series.x])
     axes.grid(alpha=0.25, color=GRID)
-    axes.tick_params(colors=INK)
+    axes.tick_params(which="both", colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
     if names := [series.name for series in chart.series if series.legend]:
         columns = max(1, min(5, 96 // (max(map(len, names)) + 8)))  # about 96 characters and 8 a mark are one line
         figure.legend(loc="outside upper left", ncols=columns, frameon=False, labelcolor=INK)
+    named = [Line(s.x, s.y, list(map(still_text, s.labels)), s.colour, s.faint) for s in chart.series if s.labels]
+    if named:
+        place(axes, named)
     return write_png(figure, path)
+
+
+def _tick_log(axis: Any, values: Sequence[float]) -> None:
+    """Numbers beside powers of ten, and where these are few beside two and five times as much."""
+    few = max(values) < 50 * min(values)
+    axis.set_major_formatter(lambda value, _: quantity(value))
+    axis.set_minor_formatter(lambda value, _: quantity(value) if few and f"{value:e}"[0] in "25" else "")
 
 
 def write_png(figure: Any, path: Path) -> Path:
@@ -141,12 +174,14 @@ def write_png(figure: Any, path: Path) -> Path:
 
 
 def _draw(axes: Any, series: Series) -> None:
-    label = _literal(series.name) if series.legend else "_nolegend_"
+    label = still_text(series.name) if series.legend else "_nolegend_"
     look: dict[str, Any] = {"color": series.colour, "label": label, "alpha": 0.4 if series.faint else 1.0}
     if series.kind == "dots":
         axes.plot(series.x, series.y, "o", markersize=4, **look | {"alpha": 0.55, "markeredgewidth": 0})
     elif series.kind == "star":
         axes.plot(series.x, series.y, "*", markersize=16, markeredgecolor="white", zorder=5, **look)
+    elif series.kind == "crosses":
+        axes.plot(series.x, series.y, "+", markersize=8, markeredgewidth=0.8, zorder=4, **look)
     else:
         style = "steps-post" if series.kind == "steps" else "default"
         marker = MARKERS[series.marker % len(MARKERS)][1] if series.kind == "joined" else ""
@@ -158,6 +193,6 @@ def _draw(axes: Any, series: Series) -> None:
         axes.errorbar(series.x, series.y, yerr=[below, above], fmt="none", ecolor=series.colour, capsize=3)
 
 
-def _literal(text: str) -> str:
+def still_text(text: str) -> str:
     """Text in which matplotlib sees no formula."""
     return text.replace("$", r"\$")

@@ -22,6 +22,7 @@ COLOURS = {
     "winner of random search": ORANGE,
     "most MACs": GREEN,
     "winner of most MACs": GREEN,
+    "family": BLUE,
     "majority class": GREY,
     "raw pixels": PURPLE,
     "random initialisation": OLIVE,
@@ -34,7 +35,7 @@ COLOURS = {
     "stem": GREY,
     "head": GREY,
 }
-_OTHERS = (PURPLE, OLIVE, RED, BLUE, ORANGE, GREEN)
+_OTHERS = (BLUE, ORANGE, GREEN, CRIMSON, VIOLET, OLIVE, PURPLE, RED)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

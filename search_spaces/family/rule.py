@@ -17,7 +17,7 @@ Stages on equal maps progress alike. What a progress means depends on the anchor
 - two anchors, a small and a large one: depth_i = a_i * (b_i / a_i)^p_i from the depths of both, widths likewise, and
   p_i is at most 1. A stage takes its operator, and whatever else the anchors differ in, from one of them. All rungs lie
   between the anchors.
-- one anchor: depth_i = a_i * alpha^p_i, width_i = a_i * beta^p_i, and p_i is not bounded; operators stay. alpha and
+- one anchor: depth_i = a_i * alpha^p_i, width_i = a_i * beta^p_i, and only FAR bounds p_i; operators stay. alpha and
   beta are EfficientNet's 1.2 and 1.1 unless they are given or searched (`metanet.searchers.coefficients`).
 
 Given targets for parameters and MACs, the two equations have one solution (`coefficients`): for each tau the phi that
@@ -57,7 +57,7 @@ from metanet.spec import ArchSpec, StageSpec
 
 ALPHA, BETA = 1.2, 1.1  # EfficientNet, section 4: depth and width of one step, from a grid at its smallest network
 TILT = 8.0  # the largest tau, either way: the last stage grows alone then, or the first one
-FAR = 1e4  # from one anchor a network grows, or shrinks, at most so many times
+FAR = 1e4  # from one anchor a stage grows, or shrinks, at most so many times
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,17 @@ class Path:
         span = logs[-1] - logs[0]
         return tuple(2 * (log - logs[0]) / span - 1 if span else 0.0 for log in logs)
 
+    @property
+    def most(self) -> float:
+        """The largest progress of a stage."""
+        if self.large:
+            return 1.0
+        return math.log(FAR) / math.log(max(self.depths) * max(self.widths) ** 2)
+
     def progress(self, phi: float, tau: float) -> tuple[float, ...]:
         """p_i of the stem and of each stage."""
-        most = math.inf if self.large is None else 1.0
-        return tuple(min(most, phi * math.exp(tau * x)) for x in self.leans)
+        least = 0.0 if self.large else -self.most
+        return tuple(max(least, min(self.most, phi * math.exp(tau * x))) for x in self.leans)
 
 
 @dataclass(frozen=True)
@@ -193,8 +200,7 @@ def coefficients(path: Path, target: Target) -> Coefficients:
 
 def _phi(path: Path, tau: float, target: Target) -> float:
     """The phi that meets the target's parameters."""
-    step = math.log(max(path.depths) * max(path.widths) ** 2)  # of the logarithm of parameters, by a progress of 1
-    far = math.exp(abs(tau)) if path.large else math.log(FAR) / step * math.exp(-abs(tau))
+    far = path.most * math.exp(abs(tau))  # where no stage can progress any farther
     low, high = (0.0 if path.large else -far), far
 
     def params(phi: float) -> float:

@@ -80,11 +80,14 @@ def rung(path: Path, target: Target, bounds: Bounds = (None, None), *, tolerance
         raise MetanetError(f"the tolerance must be above 0 and below 1, got {tolerance}")
     found = coefficients(path, target)
     rules = near(target, tolerance, path.small.head_width)
+    space: Space | None = None
     for limit in LIMITS:
-        space = around(path, found, 2 ** math.sqrt(limit), bounds)  # what is farther is beyond the limit
+        wider = around(path, found, 2 ** math.sqrt(limit), bounds)  # what is farther is beyond the limit
+        space = space if space == wider else wider  # one that is the same has its tables already
         if nearest := _nearest(space, rules, path, found, target, limit):
             spec, squared = nearest
             return _measured(spec, target, found, squared)
+    assert space is not None
     space.sampler(rules)  # says what is in the way, unless it is the widths that are to be equal
     raise MetanetError(
         f"no network with {' and '.join(map(str, rules))} has equal widths where the anchors have them: widen the "
