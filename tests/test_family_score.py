@@ -14,7 +14,7 @@ from small import SMALL, prices
 import metanet
 from metanet import ArchSpec, MetanetError
 from metanet.cli import phases
-from metanet.cli.family_score import FamilyOptions, run_family_job
+from metanet.cli.family_score import FamilyOptions, run_family_job, sampler_of
 from metanet.cli.verdict import difference
 from metanet.data import ArrayImages, load_images
 from metanet.data.packaged import IMAGES
@@ -338,6 +338,14 @@ def test_interrupted_in_any_phase_it_ends_the_same(run, few, tmp_path, monkeypat
     run_family_job(options, tmp_path, quiet=True)
     for name in ("results.csv", "comparisons.csv", "scores.csv", "family.json", "verdict.txt"):
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("trials", "random"), [(2, 1), (30, 10), (300, 25)])
+def test_most_of_a_rungs_trials_are_evolutions_own(trials, random):
+    """The first population is what the control draws, too: a search of nothing else is no search."""
+    options = FamilyOptions(("a", "b"), trials=trials)
+    assert sampler_of(options).population == random < trials
+    assert not hasattr(sampler_of(replace(options, sampler="random")), "population")
 
 
 def test_trained_alone_any_network_can_be_scored(few, tmp_path):
