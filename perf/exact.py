@@ -9,6 +9,7 @@ core. Command: `python perf/exact.py` (or with fewer networks a space: `python p
 import json
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,17 @@ def counted(spec: ArchSpec) -> tuple[int, int]:
     for module in net.modules():
         if isinstance(module, SILENT):
             module.forward = torch.nn.Identity().forward
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _Whole()  # who called an operator is not asked for: a fifth of the time less
+    with counter, torch.no_grad():
         net(torch.zeros(1, 3, spec.resolution, spec.resolution, device="meta"))
     return counter.get_total_flops() // 2, params
+
+
+class _Whole(nullcontext[None]):
+    """In place of the tracker of modules: every operator is the network's own."""
+
+    parents = frozenset({"Global"})
 
 
 def drawn(space: Space) -> tuple[list[ArchSpec], list[dict[str, int]]]:
