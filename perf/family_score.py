@@ -1,7 +1,7 @@
 """A ladder of four rungs between two anchors in metanet-tiny, each chosen by score, with its controls and the rule.
 
 Stores what `metanet family --evaluate` found, running it where it was not run or was killed (the run folder is
-runs/family_score). Command: `python perf/family_score.py` (some 20 minutes of one core).
+runs/family_score). Command: `python perf/family_score.py` (tens of minutes of one core).
 """
 
 import json
@@ -27,6 +27,7 @@ def main() -> None:
     """Runs where needed and stores."""
     verdict = run_family_job(OPTIONS, RUN, quiet=True)
     about = json.loads((RUN / "manifest.json").read_text())
+    about.pop("seconds")  # a run may have been gone on with, or have shared its cores
     rows = pd.read_csv(RUN / "results.csv").to_dict("records")
     apart = pd.read_csv(RUN / "comparisons.csv").to_dict("records")
     stored = {**about, "verdict": verdict, "rows": rows, "apart": apart}

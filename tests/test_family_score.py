@@ -14,7 +14,7 @@ from small import SMALL, prices
 import metanet
 from metanet import ArchSpec, MetanetError
 from metanet.cli import phases
-from metanet.cli.family_score import FamilyOptions, run_family_job
+from metanet.cli.family_score import FamilyOptions, run_family_job, sampler_of
 from metanet.cli.verdict import difference
 from metanet.data import ArrayImages, load_images
 from metanet.data.packaged import IMAGES
@@ -200,8 +200,9 @@ def test_pairs_that_cannot_be_made_or_scored_stay_without_a_score(tmp_path):
         MetanetError, match=r"no pair of coefficients has a score \(1.4, 1.195: RuntimeError: no memory"
     ):
         _ = grid.best
-    exact = coefficient_grid(ANCHOR, score, pairs=pairs[:1], tolerance=1e-9, store=tmp_path / "exact.json")
-    assert exact.pairs[0].tried is None and "no network with params in [94_624, 94_624]" in exact.pairs[0].reason
+    tiny = ArchSpec.from_text("mn1/s8/h16/r28/mb3+se:1x8:e1")
+    exact = coefficient_grid(tiny, score, pairs=pairs[:1], tolerance=1e-4, store=tmp_path / "exact.json")
+    assert exact.pairs[0].tried is None and "satisfies params in [1_424, 1_424]" in exact.pairs[0].reason
     assert exact.to_dataframe()["spec"].isna().all()
 
 
@@ -337,6 +338,26 @@ def test_interrupted_in_any_phase_it_ends_the_same(run, few, tmp_path, monkeypat
     run_family_job(options, tmp_path, quiet=True)
     for name in ("results.csv", "comparisons.csv", "scores.csv", "family.json", "verdict.txt"):
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("trials", "random"), [(2, 1), (30, 10), (300, 25)])
+def test_most_of_a_rungs_trials_are_evolutions_own(trials, random):
+    """The first population is what the control draws, too: a search of nothing else is no search."""
+    options = FamilyOptions(("a", "b"), trials=trials)
+    assert sampler_of(options).population == random < trials
+    assert not hasattr(sampler_of(replace(options, sampler="random")), "population")
+
+
+def test_trained_alone_any_network_can_be_scored(few, tmp_path):
+    data = phases.data_of("mnist-few", 28, 0)
+    evaluate = phases.trained_evaluator(data, tmp_path, epochs=1, seed=0)
+    outside = replace(ANCHOR, stem_width=8)
+    assert not load_space("metanet-tiny").contains(outside)
+    found = evaluate(outside)
+    assert 0 <= found["accuracy"] <= 1 and found["accuracy.se"] > 0
+    assert evaluate(outside) == found and (tmp_path / outside.id / "weights.safetensors").exists()
+    for other in ({"epochs": 2, "seed": 0}, {"epochs": 1, "seed": 1}):  # their scores are never mixed in one study
+        assert phases.trained_evaluator(data, tmp_path, **other).fingerprint != evaluate.fingerprint
 
 
 def test_without_a_space_the_coefficients_alone_are_found(few, tmp_path):

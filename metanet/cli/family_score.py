@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from optuna.samplers import BaseSampler
 
 from metanet.bench import Constant, ProbeEvaluator, RawPixels
 from metanet.cli import phases
@@ -20,7 +21,14 @@ from metanet.runs import atomic_write, open_run, track, write_json
 from metanet.search_spaces import Space, parse_constraints
 from metanet.search_spaces.family import Family, as_zoo, chosen, family_between, family_from
 from metanet.search_spaces.family.rule import ALPHA, BETA
-from metanet.searchers import CoefficientGrid, FamilySearch, coefficient_grid, search_family
+from metanet.searchers import (
+    SAMPLERS,
+    AgingEvolution,
+    CoefficientGrid,
+    FamilySearch,
+    coefficient_grid,
+    search_family,
+)
 from metanet.searchers.family import RANDOM, STUDY, rungs_near
 from metanet.spec import ArchSpec
 from metanet.stats import bootstrap_interval
@@ -177,7 +185,7 @@ def _chosen(
     with timed(seconds, "supernet"):
         evaluate = _evaluator(options, data, space, rules, folder, quiet)
     with timed(seconds, "search"):
-        budget: dict[str, Any] = {"sampler": options.sampler, "trials": options.trials, "seed": options.seed}
+        budget: dict[str, Any] = {"sampler": sampler_of(options), "trials": options.trials, "seed": options.seed}
         budget |= {"within": options.within, "folder": folder / RUNGS, "quiet": quiet}
         found = search_family(space, family.ladder, evaluate, rule=rule, **budget)
     winners = {f"{name}, {chooser}": t.spec for name, r in found.rungs.items() for chooser, t in r.choices.items()}
@@ -188,6 +196,13 @@ def _chosen(
         right = _tested(winners, nets, data, quiet)
         atomic_write(folder / "scores.csv", _scores(winners, right).to_csv(index=False))
     return FamilyOutcome(options, data, family, grid, found, winners, right, seconds)
+
+
+def sampler_of(options: FamilyOptions) -> BaseSampler:
+    """Evolution begins with a random population, the very networks of the control: at most a third of the trials."""
+    if options.sampler != "evolution":
+        return SAMPLERS[options.sampler]()
+    return AgingEvolution(population=max(1, min(AgingEvolution.population, options.trials // 3)))
 
 
 def _evaluator(
