@@ -37,7 +37,7 @@ def test_list_fits_80_columns_and_gives_exact_numbers(capsys, monkeypatch):
     assert code == 0 and max(map(len, out.splitlines())) <= 80
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith((" MN-", " UniNet-"))}
     assert rows["MN-B4"][1:9] == ["224", "30.4", "M", "–", "3.17", "G", "4.18", "G"]
-    assert rows["MN-B15"][2:4] == ["1.00", "G"] and rows["UniNet-B6"][1] == "448" and len(rows) == 9
+    assert rows["MN-B15"][2:4] == ["1.00", "G"] and rows["UniNet-B6"][1] == "448" and len(rows) == 19
     assert "UniNet-B0, UniNet-B1" in out and "released: Sense-X/UniNet" in out
     code, out, _ = said(["list", "UniNet-B1", "--json"], capsys)
     (row,) = json.loads(out)
@@ -48,10 +48,8 @@ def test_list_fits_80_columns_and_gives_exact_numbers(capsys, monkeypatch):
 
 def test_list_show_and_cost(capsys):
     code, out, _ = said(["list", "MN-*", "--json"], capsys)
-    assert code == 0 and {row["name"]: row["params"] for row in json.loads(out)} == {
-        "MN-B4": 30_424_992,
-        "MN-B15": 1_002_425_020,
-    }
+    params = {row["name"]: row["params"] for row in json.loads(out)}
+    assert code == 0 and (params["MN-B4"], params["MN-B15"]) == (30_424_992, 1_002_425_020) and len(params) == 12
     code, out, _ = said(["cost", "MN-B15", "--resolution", "224", "--json"], capsys)
     assert code == 0 and json.loads(out)["macs"] == 137_722_145_792
     assert json.loads(out)["memory"] == 4 * (1_002_425_020 + json.loads(out)["peak"])
@@ -165,8 +163,8 @@ def test_damaged_and_foreign_files_of_a_run_are_left_alone(capsys, tmp_path):
 
 
 def test_python_minus_m_is_the_same_command():
-    done = subprocess.run([sys.executable, "-m", "metanet", "show", "MN-B5"], capture_output=True, text=True)
-    assert done.returncode == 2 and "Traceback" not in done.stderr and "unknown model 'MN-B5'" in done.stderr
+    done = subprocess.run([sys.executable, "-m", "metanet", "show", "MN-B3"], capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "unknown model 'MN-B3'" in done.stderr
     done = subprocess.run([sys.executable, "-m", "metanet", "list", "--json"], capture_output=True, text=True)
     assert done.returncode == 0 and len(json.loads(done.stdout)) == len(metanet.list_models())
 
