@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     seeds = tuple(range(args.seeds))
     check_request(args.probe, args.percents, seeds)
     entrants = _entrants(args)
-    tasks = _tasks(args)
+    tasks = tasks_of(args)
     cache = DiskCache(
         args.cache, dtype="float16" if args.half else "float32", extract=partial(extract, device=args.device)
     )
@@ -109,7 +109,8 @@ def network(name: str, weights: str) -> Any:
     return create(name) if name.endswith(".safetensors") else create(name, seed=0)
 
 
-def _tasks(args: argparse.Namespace) -> "list[Task]":
+def tasks_of(args: argparse.Namespace) -> "list[Task]":
+    """What --suite, --data or --data-root and --tasks name."""
     from metanet.cli.bench_data import names_of
     from metanet.errors import MetanetError, unknown
 
