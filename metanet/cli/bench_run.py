@@ -21,13 +21,17 @@ def run(args: argparse.Namespace) -> int:
     """Scores, writes the report, and prints tables, how many forward passes it took and what to type next."""
     from metanet.bench import DiskCache, extract
     from metanet.bench.cells import check_request, load_results, run_cells, tables_of, write_report
+    from metanet.bench.suites import SEED
     from metanet.cli.bench_results import show
+    from metanet.cli.bench_seen import check_unseen
     from metanet.cli.output import emit
 
     seeds = tuple(range(args.seeds))
     check_request(args.probe, args.percents, seeds)
     entrants = _entrants(args)
     tasks = tasks_of(args)
+    if not args.data_root:
+        check_unseen([*args.networks, *args.model], tasks, SEED if args.suite else args.seed)
     cache = DiskCache(
         args.cache, dtype="float16" if args.half else "float32", extract=partial(extract, device=args.device)
     )
