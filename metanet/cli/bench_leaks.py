@@ -20,11 +20,12 @@ def run(args: argparse.Namespace) -> int:
 
     from metanet.bench import check_limits, check_names, compared, leaks, read_known
     from metanet.bench.cells import doubles_of, doubles_table, without_table, write_leaks
-    from metanet.cli.bench_run import tasks_of
+    from metanet.cli.bench_run import check_device, tasks_of
     from metanet.cli.output import emit
 
     near, cosine = args.near, COSINE if args.cosine is None else args.cosine
     check_limits(near, cosine)
+    check_device(args.device)
     features = _features(args)
     tasks = tasks_of(args)
     points = _points(args.folder, tasks)
