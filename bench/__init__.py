@@ -4,9 +4,9 @@ from metanet.bench.baselines import Constant, RawPixels, default_baselines, rand
 from metanet.bench.cache import DiskCache
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
 from metanet.bench.features import FeatureCache, extract
-from metanet.bench.leakage import leaks, leave_out, without
+from metanet.bench.leakage import check_limits, check_names, compared, leaks, leave_out, without
 from metanet.bench.packaged_weights import PACKAGED, packaged_backbone
-from metanet.bench.prints import Prints, prints, read_prints, write_prints
+from metanet.bench.prints import Prints, prints, read_known, read_prints, write_prints
 from metanet.bench.probes import PROBES, LinearProbe, LogisticCv, LogisticProbe, Nearest, NearestProbe, RidgeLoo
 from metanet.bench.score import score
 from metanet.bench.suites import SUITES, load_suite
@@ -32,6 +32,9 @@ __all__ = [
     "RawPixels",
     "RidgeLoo",
     "Task",
+    "check_limits",
+    "check_names",
+    "compared",
     "default_baselines",
     "evaluator",
     "extract",
@@ -41,6 +44,7 @@ __all__ = [
     "packaged_backbone",
     "prints",
     "random_twin",
+    "read_known",
     "read_prints",
     "score",
     "shown_at",

@@ -8,7 +8,7 @@ import numpy as np
 
 from metanet.bench.features import FeatureCache
 from metanet.bench.probes.linear import LinearProbe
-from metanet.bench.task import Answers, Task
+from metanet.bench.task import Answers, Task, groups_sha256
 from metanet.data import Ids, ids_sha256, percent_subset
 from metanet.errors import MetanetError
 from metanet.metrics import METRICS
@@ -45,7 +45,7 @@ class ProbeEvaluator:
                     "resolution": task.resolution,
                     "fixed": task.fixed,
                     "metric": task.metric,
-                    "groups": None if task.groups is None else ids_sha256(task.groups),
+                    "groups": groups_sha256(task),
                 }
                 for task in self.tasks
             ],

@@ -40,9 +40,9 @@ def leaks(
 ) -> pd.DataFrame:
     """Test images of a task that are doubles of its training images, or of those of `against`.
 
-    against        lists of fingerprints, or sources, of images that a backbone was pretrained on
+    against        lists of fingerprints, or sources, of images that a backbone was pretrained on, of different names
     near           bits by which the perceptual hashes of doubles differ at most
-    backbone       compares features, too, but with lists of fingerprints; None leaves that out
+    backbone       compares features, too, but with fingerprints alone; None leaves that out
     least_cosine   of the features of doubles; what is close depends on the backbone
     extract        reads the features; a cache that has seen the task spares the forward passes
 
@@ -51,25 +51,57 @@ def leaks(
     pair has a row for each evidence.
 
     Raises:
-        MetanetError: a limit is out of range, a source does not give whole images, or as `extract`.
+        MetanetError: a limit is out of range, two of `against` have one name, a source does not give whole images, or
+            as `extract`.
     """
+    check_limits(near, least_cosine)
+    check_names(against)
+    images, test = task.images, prints(task.images, task.test)
+    others: list[tuple[str, Prints, ImageSource | None, Ids]] = [
+        ("train", prints(images, task.train), images, task.train)
+    ]
+    for other in against:
+        known = other if isinstance(other, Prints) else prints(other)
+        others.append((other.name, known, known.images, np.arange(len(known))))
+    pieces = []
+    for name, known, source, ids in others:
+        pieces += [_rows(task, name, ids, by, pairs) for by, pairs in _alike(test, known, near)]
+        if backbone is not None and source is not None:
+            view = shown_at(backbone, task)
+            mine, theirs = extract(backbone, images, task.test, view), extract(backbone, source, ids, view)
+            pieces.append(_rows(task, name, ids, "features", close(mine, theirs, least_cosine)))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def check_limits(near: int, least_cosine: float) -> None:
+    """Raises MetanetError where no distance can be within a limit."""
     if not (0 <= near <= 64 and -1 <= least_cosine <= 1):
         raise MetanetError(
             f"hashes differ by 0 to 64 bits and cosines are -1 to 1, got near={near} and least_cosine={least_cosine}"
         )
-    images, test = task.images, prints(task.images, task.test)
-    others: list[tuple[str, Prints | ImageSource, Ids | None]] = [("train", images, task.train)]
-    others += [(other.name, other, None) for other in against]
-    pieces = []
-    for name, other, ids in others:
-        known = other if isinstance(other, Prints) else prints(other, ids)
-        ids = np.arange(len(known)) if ids is None else ids
-        pieces += [_rows(task, name, ids, by, pairs) for by, pairs in _alike(test, known, near)]
-        if backbone is not None and not isinstance(other, Prints):
-            view = shown_at(backbone, task)
-            mine, theirs = extract(backbone, images, task.test, view), extract(backbone, other, ids, view)
-            pieces.append(_rows(task, name, ids, "features", close(mine, theirs, least_cosine)))
-    return pd.concat(pieces, ignore_index=True)
+
+
+def check_names(against: Sequence[Prints | ImageSource]) -> None:
+    """Raises MetanetError where two lists of images could not be told apart."""
+    names = ["train", *(other.name for other in against)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise MetanetError(
+            f"lists of images must have different names, and none 'train', got {twice[0]!r} twice: rename one"
+        )
+
+
+def compared(against: Sequence[Prints | ImageSource], *, features: bool) -> list[tuple[str, str]]:
+    """What `leaks` looks at, found or not: (of, by) as in its columns.
+
+    features   whether a backbone is given
+    """
+    found = []
+    for name, source in [
+        ("train", True),
+        *((o.name, not isinstance(o, Prints) or o.images is not None) for o in against),
+    ]:
+        found += [(name, by) for by in EVIDENCE if by != "features" or (features and source)]
+    return found
 
 
 def leave_out(found: pd.DataFrame, by: Sequence[str]) -> Ids:

@@ -1,6 +1,7 @@
 """Fingerprints of images, by which doubles are found without the images."""
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from metanet.data import Ids, ImageSource
+from metanet.data import FileImages, Ids, ImageSource
+from metanet.data.files import images_below
 from metanet.errors import MetanetError
 from metanet.runs import atomic_write, track
 
@@ -30,11 +32,13 @@ class Prints:
 
     pixels   (n,) SHA-256 of the decoded RGB pixels, row by row, in hexadecimal digits
     dhash    (n,) perceptual hashes of 64 bits, see `dhash`
+    images   the source whose images these are, one by one, where it is at hand: features can be compared then
     """
 
     name: str
     pixels: npt.NDArray[np.str_]
     dhash: npt.NDArray[np.uint64]
+    images: ImageSource | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -56,7 +60,8 @@ def prints(images: ImageSource, ids: Ids | None = None) -> Prints:
         image = np.ascontiguousarray(images.decoded(i))
         pixels.append(hashlib.sha256(image.data).hexdigest())
         hashes.append(dhash(image))
-    return Prints(images.name, np.array(pixels, dtype="U64"), np.array(hashes, dtype=np.uint64))
+    source = images if ids is None else None
+    return Prints(images.name, np.array(pixels, dtype="U64"), np.array(hashes, dtype=np.uint64), source)
 
 
 def dhash(image: npt.NDArray[np.uint8]) -> int:
@@ -98,3 +103,37 @@ def read_prints(path: str | Path) -> Prints:
             )
     pixels, hashes = [line[:64] for line in lines[1:]], [int(line[65:], 16) for line in lines[1:]]
     return Prints(path.stem, np.array(pixels, dtype="U64"), np.array(hashes, dtype=np.uint64))
+
+
+def read_known(path: str | Path) -> Prints:
+    """Fingerprints of the images that a path names: a file of `write_prints`, a folder of images, or a text file with
+    the path of an image in each line, as seen from that file; labels behind the paths, as GV-B's lists have, are fine.
+
+    Raises:
+        MetanetError: there is no such path, it names no image, or an image cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return prints(_unlabelled(path.resolve().name, path, sorted(images_below(path, "."))))
+    if not path.is_file():
+        raise MetanetError(
+            f"there is no {str(path)!r}: name a file of fingerprints, a folder of images, or a list of their paths"
+        )
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise MetanetError(
+            f"{str(path)!r} must be text, one fingerprint or path of an image a line: it is not"
+        ) from None
+    if lines[:1] == [_HEADER]:
+        return read_prints(path)
+    files = [re.sub(r"\s+\d+$", "", line.strip()) for line in lines if line.strip()]
+    base = path.parent
+    return prints(_unlabelled(path.stem, base, [os.path.relpath(base / file, base) for file in files]))
+
+
+def _unlabelled(name: str, root: Path, files: list[str]) -> FileImages:
+    """Images of which no class is known: all have one."""
+    if not files:
+        raise MetanetError(f"{name!r} must name at least one image to be compared with, it names none")
+    return FileImages(name, root, files, np.zeros(len(files), np.int64), ("image",))

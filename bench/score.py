@@ -39,8 +39,8 @@ def score(
     baselines = default_baselines(backbones) if baselines is None else baselines
     if twice := sorted(set(backbones) & set(baselines)):
         raise MetanetError(f"a backbone must not have the name of a baseline, got {twice[0]!r}: rename it")
-    labels = task.images.labels
-    draws = [(p, s, percent_subset(labels, task.train, p, seed=s)) for p in percents for s in seeds]
+    labels, groups = task.images.labels, task.groups
+    draws = [(p, s, percent_subset(labels, task.train, p, seed=s, groups=groups)) for p in percents for s in seeds]
     rows = []
     for name, backbone in track([*backbones.items(), *baselines.items()], f"scoring on {task.name}"):
         measure = PROBES[probe](extract=FeatureCache())

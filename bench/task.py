@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from metanet.data import Ids, ImageSource, View
+from metanet.data import Ids, ImageSource, View, ids_sha256
 from metanet.errors import MetanetError, unknown
 from metanet.metrics import METRICS
 from metanet.model import Backbone
@@ -60,6 +60,17 @@ class Task:
                 f"train and test images of task {self.name!r} must be disjoint, got {len(both)} in both, "
                 f"the first is {both[0]}"
             )
+
+
+def groups_sha256(task: Task) -> str | None:
+    """Names which training images belong together, whatever their groups are called; None where each stands alone."""
+    if task.groups is None:
+        return None
+    ids = np.sort(task.train)
+    _, first, group = np.unique(task.groups[ids], return_index=True, return_inverse=True)
+    if len(first) == len(ids):
+        return None
+    return ids_sha256(np.argsort(np.argsort(first))[group])
 
 
 def shown_at(backbone: Backbone, task: Task) -> View:

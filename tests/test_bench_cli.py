@@ -124,6 +124,13 @@ def test_reports_and_comparisons_of_a_folder(here, capsys):
         ("bench run timm:resnet18 --weights packaged", "unknown packaged weights 'timm:resnet18'"),
         ("bench run net.json --data-root nowhere", "none of 26 data sets can be read in 'nowhere'"),
         ("bench run net.json --data-root nowhere --tasks dtdd", "unknown task of GV-B 'dtdd': did you mean 'dtd'?"),
+        ("bench run net.json --device cudda", "there is no device 'cudda' here: leave --device out to run on the cpu"),
+        ("bench run net.json --resolution 0", "`resolution` of task 'mnist-5k' must be at least 1, got 0"),
+        (
+            "bench run net.json --weights packaged",
+            "--weights packaged is for networks of timm, named timm:NAME, got net.json: leave it out",
+        ),
+        ("bench report net.json", "'net.json' holds no finished cell: name a folder that `metanet bench run --out`"),
         ("bench report nowhere", "'nowhere' holds no finished cell: name a folder that `metanet bench run --out`"),
         ("bench compare a b", "'runs/bench' holds no finished cell"),
         ("bench run net.json --cache net.json", "cannot write in the run folder 'net.json' (it is a file)"),

@@ -4,6 +4,7 @@ from metanet.bench.cells.cell import Cell
 from metanet.bench.cells.compare import compare
 from metanet.bench.cells.curves import area, data_needed, efficiency_table
 from metanet.bench.cells.folder import CellFolder, Results, Row, load_results
+from metanet.bench.cells.leaked import Doubles, doubles_of, doubles_table, read_leaks, without_table, write_leaks
 from metanet.bench.cells.named import compare_named
 from metanet.bench.cells.plan import check_request
 from metanet.bench.cells.report import Tables, tables_of, write_report
@@ -13,6 +14,7 @@ from metanet.bench.cells.scores import Point, averages_table, cells_table, point
 __all__ = [
     "Cell",
     "CellFolder",
+    "Doubles",
     "Point",
     "Results",
     "Row",
@@ -25,11 +27,16 @@ __all__ = [
     "compare",
     "compare_named",
     "data_needed",
+    "doubles_of",
+    "doubles_table",
     "efficiency_table",
     "load_results",
     "points_of",
+    "read_leaks",
     "run_cells",
     "summary_table",
     "tables_of",
+    "without_table",
+    "write_leaks",
     "write_report",
 ]

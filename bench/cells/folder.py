@@ -124,7 +124,7 @@ def _index(folder: Path) -> list[Row]:
     """The rows of a folder's tables. Where the index is damaged they are those of all cells, under their own names."""
     try:
         return [Row(**row) for row in json.loads((folder / INDEX).read_bytes())["rows"]]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError, KeyError, TypeError):
         warnings.warn(f"{str(folder / INDEX)!r} is damaged: its rows are taken from the cells", stacklevel=3)

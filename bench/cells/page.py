@@ -23,6 +23,7 @@ def page_of(found: "Tables", plots: Plots) -> str:
         Section("Scores", [*_wide(found), *_figures(plots, "bars", "radar")]),
         Section("Data efficiency", list(_efficiency(found, plots))),
         Section("Differences", list(_differences(found))),
+        Section("Doubles among the test images", list(_doubles(found))),
         Section("Every mean, with both intervals", list(_summary(found))),
         Section("What it was made with", list(_made(found))),
     ]
@@ -103,6 +104,43 @@ def _differences(found: "Tables") -> Iterator[Html]:
         f"First minus other, in points, with {found.percents[-1]:g} % of the training images: paired bootstrap over "
         "test images, and McNemar's exact test on the images that one has right (in more of the draws) and the other "
         "has not; p is not corrected for the number of rows"
+    )
+    yield table(shown, caption=caption)
+
+
+def _doubles(found: "Tables") -> Iterator[Html]:
+    if found.doubles.empty:
+        return
+    names = {"of": "among", "by": "evidence", "n_test": "test images"}
+    caption = (
+        "Test images that have a double among the training images, or among other images that were compared: equal "
+        "pixels, close perceptual hashes (pictures of one simple layout look alike to these), close features"
+    )
+    yield table(found.doubles.rename(columns=names), caption=caption)
+    rows = found.without
+    if rows.empty:
+        yield paragraph("No test image has a double, so there is no score without them.")
+        return
+    rows = rows[rows["percent"] == found.percents[-1]]
+    probes = list(dict.fromkeys(rows["probe"]))
+    shown = pd.DataFrame(
+        [
+            {
+                "backbone": label(row, probes),
+                "task": row["task"],
+                "doubles": f"{row['of']}, {row['by']}",
+                "left out": row["left_out"],
+                "with": f"{100 * row['with']:.1f}",
+                "with, interval": _range(row, "with_low", "with_high", ".1f"),
+                "without": "–" if pd.isna(row["without"]) else f"{100 * row['without']:.1f}",
+                "without, interval": _range(row, "without_low", "without_high", ".1f"),
+            }
+            for row in rows.to_dict("records")
+        ]
+    )
+    caption = (
+        f"Scores in % with {found.percents[-1]:g} % of the training images on all test images, and on those without a "
+        "double; 95 % intervals over test images. All percentages stand in without-doubles.csv"
     )
     yield table(shown, caption=caption)
 

@@ -11,7 +11,7 @@ from metanet.bench.cells.folder import Row
 from metanet.bench.features import as_module
 from metanet.bench.identity import architecture_sha256
 from metanet.bench.probes import PROBES
-from metanet.bench.task import Task, shown_at
+from metanet.bench.task import Task, groups_sha256, shown_at
 from metanet.data import Ids, ids_sha256, percent_subset
 from metanet.errors import MetanetError, unknown
 from metanet.model import Backbone
@@ -122,7 +122,7 @@ def _of_task(task: Task) -> dict[str, Any]:
         "metric": task.metric,
         "images": task.images.fingerprint,
         "test": ids_sha256(task.test),
-        "groups": None if task.groups is None else ids_sha256(task.groups),
+        "groups": groups_sha256(task),
     }
 
 

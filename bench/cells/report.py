@@ -11,6 +11,7 @@ from metanet.bench.cells.compare import compare
 from metanet.bench.cells.curves import efficiency_table
 from metanet.bench.cells.drawn import curve, task_plots
 from metanet.bench.cells.folder import Results
+from metanet.bench.cells.leaked import doubles_table, read_leaks, tested, without_table
 from metanet.bench.cells.page import page_of
 from metanet.bench.cells.scores import Point, averages_table, cells_table, points_of, summary_table
 from metanet.bench.cells.wide import aggregates_of, latex, wide_table
@@ -27,6 +28,8 @@ class Tables:
     averages       the same over tasks
     efficiency     how much data a score takes
     differences    each backbone against the first one, at the largest percentage
+    doubles        how many test images have doubles, where `metanet bench leaks` wrote into the folder; else no row
+    without        the scores with and without these images
     """
 
     results: Results
@@ -35,6 +38,8 @@ class Tables:
     averages: pd.DataFrame
     efficiency: pd.DataFrame
     differences: pd.DataFrame
+    doubles: pd.DataFrame
+    without: pd.DataFrame
 
     @property
     def percents(self) -> list[float]:
@@ -54,8 +59,16 @@ def tables_of(results: Results, *, targets: Mapping[str, float] | float | None =
     points = points_of(results)
     summary = summary_table(points)
     averages = averages_table(points, aggregates_of(list(dict.fromkeys(summary["task"]))))
+    doubles = [] if results.folder is None else tested(points, read_leaks(results.folder))
     return Tables(
-        results, cells_table(results), summary, averages, efficiency_table(summary, targets), _differences(points)
+        results,
+        cells_table(results),
+        summary,
+        averages,
+        efficiency_table(summary, targets),
+        _differences(points),
+        doubles_table(doubles),
+        without_table(points, doubles),
     )
 
 
@@ -70,6 +83,8 @@ def write_report(found: Tables, out: str | os.PathLike[str] | None = None) -> Pa
     place = open_run(found.results.folder if out is None else out)
     for name in ("cells", "summary", "averages", "efficiency", "differences"):
         atomic_write(place / f"{name}.csv", getattr(found, name).to_csv(index=False))
+    if len(found.without):
+        atomic_write(place / "without-doubles.csv", found.without.to_csv(index=False))
     atomic_write(place / "scores.tex", "\n".join(_latex(found, percent) for percent in found.percents))
     plots = plots_of(found)
     for name, plot in plots.items():

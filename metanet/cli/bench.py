@@ -15,6 +15,9 @@ REPORT = "Writes the report of a folder of cells: report.html, PNG files, CSV fi
 COMPARE = """Compares two networks on the same test images by their stored predictions: paired bootstrap and McNemar's
 exact test, a task and over all. A and B are names of networks in one folder (--in), or folders of cells, as FOLDER or
 FOLDER#NETWORK; without a name, the networks of the same name in both are compared, or the only ones."""
+LEAKS = """Looks for test images that are among the training images, or among those of a pretraining: by equal pixels,
+by perceptual hashes, by features. Writes every pair, and tells each network's score with and without these images from
+a folder of cells."""
 DOCTOR = "Says of each data set of GV-B whether it is found, and what to download from where and how to lay it out."
 MINI = "Writes small synthetic copies of the data sets of GV-B in their official layouts."
 TASKS = "Lists the 26 tasks of GV-B."
@@ -39,6 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "--in", dest="folder", default="runs/bench", metavar="FOLDER", help="folder of cells (default: %(default)s)"
     )
+    leaks = actions.add_parser("leaks", help="test images that were seen before", description=LEAKS)
+    _leaks_arguments(leaks)
     doctor = actions.add_parser("doctor", help="which data sets are there", description=DOCTOR)
     doctor.add_argument("--data-root", required=True, metavar="DIR", help="folder that holds the data sets")
     doctor.add_argument("--thorough", action="store_true", help="hash large files, look for every image: minutes")
@@ -48,35 +53,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     tasks = actions.add_parser("tasks", help="the tasks of GV-B", description=TASKS)
     for action in (doctor, mini):
         action.add_argument("--tasks", metavar="NAME[,NAME]", help="these alone")
-    for action in (run, compare, doctor, tasks):
+    for action in (run, compare, leaks, doctor, tasks):
         action.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("networks", nargs="*", metavar="NETWORK", help="networks to score")
     run.add_argument("--model", action="append", default=[], metavar="NETWORK", help="the same, one at a time")
-    run.add_argument(
-        "--weights",
-        default="random",
-        choices=("random", "packaged", "pretrained"),
-        help="of networks given by a name of timm: random, from an installed package, or from timm's hub "
-        "(default: %(default)s)",
-    )
-    data = run.add_argument_group("what they are scored on (default: --data mnist-5k)").add_mutually_exclusive_group()
-    data.add_argument(
-        "--suite", metavar="NAME", help="packaged: real images that packages hold, and two networks beside"
-    )
-    data.add_argument("--data", metavar="NAME", help="images of one package, split as in `metanet search`")
-    data.add_argument("--data-root", metavar="DIR", help="folder with data sets of GV-B: `metanet bench doctor`")
-    run.add_argument("--tasks", metavar="NAME[,NAME]", help="of the suite or the data root (default: all found)")
-    run.add_argument("--alone", action="store_true", help="without the networks that a suite has beside")
+    _weights_argument(run, "networks")
+    _data_arguments(run, "they are scored on")
+    run.add_argument("--alone", action="store_true", help="without the two networks that a suite has beside")
     run.add_argument(
         "--percents", type=float, nargs="+", default=[1, 10, 100], help="of the training images (default: 1 10 100)"
     )
     run.add_argument("--seeds", type=int, default=3, help="draws of the training images (default: %(default)s)")
     run.add_argument("--probe", default="linear", help="linear, logistic or knn (default: %(default)s)")
-    run.add_argument("--resolution", type=int, help="of networks without their own (default: 32; with a root 224)")
-    run.add_argument("--seed", type=int, default=0, help="of the split of --data, as in `metanet search`")
     run.add_argument("--out", default="runs/bench", metavar="DIR", help="folder of cells (default: %(default)s)")
     run.add_argument(
         "--cache", default="runs/features", metavar="DIR", help="folder that keeps features (default: %(default)s)"
@@ -86,14 +77,58 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
+def _weights_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--weights",
+        default="random",
+        choices=("random", "packaged", "pretrained"),
+        help=f"of {what} given by a name of timm: random, from an installed package, or from timm's hub "
+        "(default: %(default)s)",
+    )
+
+
+def _data_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    data = parser.add_argument_group(f"what {what} (default: --data mnist-5k)").add_mutually_exclusive_group()
+    data.add_argument("--suite", metavar="NAME", help="packaged: real images that packages hold")
+    data.add_argument("--data", metavar="NAME", help="images of one package, split as in `metanet search`")
+    data.add_argument("--data-root", metavar="DIR", help="folder with data sets of GV-B: `metanet bench doctor`")
+    parser.add_argument("--tasks", metavar="NAME[,NAME]", help="of the suite or the data root (default: all found)")
+    parser.add_argument("--resolution", type=int, help="of networks without their own (default: 32; with a root 224)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split of --data, as in `metanet search`")
+
+
+def _leaks_arguments(leaks: argparse.ArgumentParser) -> None:
+    _data_arguments(leaks, "is examined")
+    leaks.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="images of a pretraining, too: a folder, a list of paths, or a file of fingerprints (several times)",
+    )
+    leaks.add_argument(
+        "--near", type=int, default=2, metavar="BITS", help="by which hashes of doubles differ (default: %(default)s)"
+    )
+    leaks.add_argument("--model", metavar="NETWORK", help="compares its features, too")
+    _weights_argument(leaks, "a network")
+    leaks.add_argument("--cosine", type=float, metavar="X", help="least one of features of doubles (default: 0.99)")
+    leaks.add_argument("--in", dest="folder", metavar="FOLDER", help="folder of cells: scores with and without doubles")
+    leaks.add_argument("--out", metavar="DIR", help="folder to write into (default: that of --in, or runs/leaks)")
+    leaks.add_argument(
+        "--cache", default="runs/features", metavar="DIR", help="folder that keeps features (default: %(default)s)"
+    )
+    leaks.add_argument("--device", help="where the network runs, as cuda (default: cpu)")
+
+
 def run(args: argparse.Namespace) -> int:
     """Does what was asked."""
-    from metanet.cli import bench_data, bench_results, bench_run
+    from metanet.cli import bench_data, bench_leaks, bench_results, bench_run
 
     actions = {
         "run": bench_run.run,
         "report": bench_results.report,
         "compare": bench_results.compare,
+        "leaks": bench_leaks.run,
         "doctor": bench_data.doctor,
         "make-mini": bench_data.make_mini,
         "tasks": bench_data.tasks,

@@ -21,13 +21,18 @@ def run(args: argparse.Namespace) -> int:
     """Scores, writes the report, and prints tables, how many forward passes it took and what to type next."""
     from metanet.bench import DiskCache, extract
     from metanet.bench.cells import check_request, load_results, run_cells, tables_of, write_report
+    from metanet.bench.suites import SEED
     from metanet.cli.bench_results import show
+    from metanet.cli.bench_seen import check_unseen
     from metanet.cli.output import emit
 
     seeds = tuple(range(args.seeds))
     check_request(args.probe, args.percents, seeds)
+    check_device(args.device)
     entrants = _entrants(args)
-    tasks = _tasks(args)
+    tasks = tasks_of(args)
+    if not args.data_root:
+        check_unseen([*args.networks, *args.model], tasks, SEED if args.suite else args.seed)
     cache = DiskCache(
         args.cache, dtype="float16" if args.half else "float32", extract=partial(extract, device=args.device)
     )
@@ -55,6 +60,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def check_device(name: str | None) -> None:
+    """Raises MetanetError for a device that is not there."""
+    import torch
+
+    from metanet.errors import MetanetError
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):  # an unknown one, and one that this build of torch lacks
+        raise MetanetError(f"there is no device {name!r} here: leave --device out to run on the cpu") from None
+
+
 def _pair(names: list[str]) -> str:
     from shlex import quote
 
@@ -63,10 +80,16 @@ def _pair(names: list[str]) -> str:
 
 def _entrants(args: argparse.Namespace) -> "dict[str, Backbone]":
     """The networks by name. Two networks may have one name and other weights, so the name says which they have."""
+    from metanet.bench import PACKAGED
     from metanet.errors import MetanetError
 
+    given = [*args.networks, *args.model]
+    if given and args.weights != "random" and not any(n.startswith("timm:") or n in PACKAGED for n in given):
+        raise MetanetError(
+            f"--weights {args.weights} is for networks of timm, named timm:NAME, got {', '.join(given)}: leave it out"
+        )
     found: dict[str, Any] = {}
-    for name in [*args.networks, *args.model]:
+    for name in given:
         told = f"{name} ({args.weights})" if name.startswith("timm:") and args.weights != "random" else name
         if told in found:
             raise MetanetError(f"each network must be given once, got {name!r} twice: leave one out")
@@ -109,13 +132,14 @@ def network(name: str, weights: str) -> Any:
     return create(name) if name.endswith(".safetensors") else create(name, seed=0)
 
 
-def _tasks(args: argparse.Namespace) -> "list[Task]":
+def tasks_of(args: argparse.Namespace) -> "list[Task]":
+    """What --suite, --data or --data-root and --tasks name."""
     from metanet.cli.bench_data import names_of
     from metanet.errors import MetanetError, unknown
 
     names = names_of(args.tasks)
     if args.data_root:
-        return _official_tasks(args.data_root, names, args.resolution or OFFICIAL_SIDE)
+        return _official_tasks(args.data_root, names, OFFICIAL_SIDE if args.resolution is None else args.resolution)
     if args.suite:
         from metanet.bench.suites import load_suite
 
@@ -125,7 +149,7 @@ def _tasks(args: argparse.Namespace) -> "list[Task]":
         return [known[name] for name in names or known]
     if names:
         raise MetanetError("--tasks names tasks of a suite or a data root: give --suite or --data-root, too")
-    return [_packaged_task(args.data or "mnist-5k", args.seed, args.resolution or SIDE)]
+    return [_packaged_task(args.data or "mnist-5k", args.seed, SIDE if args.resolution is None else args.resolution)]
 
 
 def _official_tasks(root: str, names: list[str] | None, resolution: int) -> "list[Task]":

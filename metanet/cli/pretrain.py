@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from metanet.blocks.initial import Init
-    from metanet.cli.setting import split
+    from metanet.cli.setting import same_split, split
     from metanet.data import Labelled, load_images
     from metanet.factory import create, find
     from metanet.model import MetaNet
@@ -42,5 +42,6 @@ def run(args: argparse.Namespace) -> int:
     sources = {args.data: Labelled(images, split(images, args.seed)["weights"])}
     result = STAGES["expert"]().run(net, sources, config, Path(args.out))
     last = result.history.tail(20)["accuracy"].mean()
-    print(f"training accuracy of the last 20 steps {last:.3f}; next: metanet bench run {result.weights}")
+    scored = f"metanet bench run {result.weights}{same_split(args.data, args.seed)}"
+    print(f"training accuracy of the last 20 steps {last:.3f}; next: {scored}")
     return 0

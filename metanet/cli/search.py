@@ -59,6 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the job and says what to look at and what to type next."""
     from metanet.cli.job import JobOptions, run_job
+    from metanet.cli.setting import same_split
 
     options = JobOptions(
         space=args.space,
@@ -76,5 +77,6 @@ def run(args: argparse.Namespace) -> int:
     )
     verdict = run_job(options, args.out, quiet=args.quiet or None)
     print(verdict)
-    print(f"open {args.out}/report.html, then type: metanet bench run {args.out}/winner.safetensors timm:convnext_atto")
+    scored = f"metanet bench run {args.out}/winner.safetensors timm:convnext_atto{same_split(args.data, args.seed)}"
+    print(f"open {args.out}/report.html, then type: {scored}")
     return 0

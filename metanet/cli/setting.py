@@ -6,14 +6,19 @@ if TYPE_CHECKING:
     from metanet.data import Ids, ImageSource
     from metanet.search_spaces import Space
 
-SHARES = {"weights": 0.5, "selection": 0.2, "test": 0.3}
-
 
 def split(images: "ImageSource", seed: int) -> "dict[str, Ids]":
     """Disjoint images for weights (supernet, experts), selection (probes: what a search climbs) and test."""
-    from metanet.data import stratified_split
+    from metanet.data import job_split
 
-    return stratified_split(images.labels, SHARES, seed=seed)
+    return job_split(images.labels, seed=seed)
+
+
+def same_split(data: str, seed: int) -> str:
+    """What to add to `metanet bench run` so that it tests on the images that this split keeps for that."""
+    return "".join(
+        f" --{name} {value}" for name, value, usual in (("data", data, "mnist-5k"), ("seed", seed, 0)) if value != usual
+    )
 
 
 def space_of(name: str, resolution: int | None = None, latency: str | None = None) -> "Space":

@@ -7,7 +7,7 @@ from metanet.data.labelled import Labelled
 from metanet.data.lazy import LazyImages
 from metanet.data.packaged import IMAGES, load_images
 from metanet.data.splits import Splits, read_folders, read_lists
-from metanet.data.subsets import batch_ids, ids_sha256, percent_subset, stratified_split
+from metanet.data.subsets import batch_ids, ids_sha256, job_split, percent_subset, stratified_split
 from metanet.data.view import View, as_view
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "as_view",
     "batch_ids",
     "ids_sha256",
+    "job_split",
     "load_images",
     "percent_subset",
     "read_folder",

@@ -15,6 +15,10 @@ import numpy.typing as npt
 from metanet.data.images import Ids
 from metanet.errors import MetanetError
 
+ROLES = {"weights": 0.5, "selection": 0.2, "test": 0.3}
+"""What a job does with its images: trains weights, scores candidates, and tests; whoever tests the job's networks takes
+the same test images."""
+
 # First word of each random stream, so that no two uses of one seed share numbers.
 _KEYS, _BATCHES = 1, 2
 
@@ -38,6 +42,15 @@ def stratified_split(labels: Ids, shares: Mapping[str, float], *, seed: int) -> 
                 "give that part a larger share"
             )
     return parts
+
+
+def job_split(labels: Ids, *, seed: int) -> dict[str, Ids]:
+    """Disjoint images for each of ROLES, as a job with this seed has them.
+
+    Raises:
+        MetanetError: a part would lack a class.
+    """
+    return stratified_split(labels, ROLES, seed=seed)
 
 
 def percent_subset(labels: Ids, ids: Ids, percent: float, *, seed: int, groups: Ids | None = None) -> Ids:
