@@ -32,7 +32,6 @@ size, too, at the input and at the output of attention). Among all networks
 - whose stages are each at least as deep and as wide as those of the rung before (and, with two anchors, at most as
   those of the large one),
 - with equal widths of neighbouring stages where the anchors have them (no pooled shortcut appears between them),
-
 - with either anchor's operator in a stage, but not the small one's again after the large one's,
 
 it is the one nearest to the shape: the least sum over the stem and all stages of (log2 width/shape)^2, of

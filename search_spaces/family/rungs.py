@@ -117,7 +117,8 @@ def _nearest(
         return None
     rows = np.concatenate(batches)
     costs, squared = space.table(rows, tuple(body)), distance_of(space, tables, rows)
-    deviation = np.max([np.abs(costs[metric] / value - 1) for metric, value in body.items()], axis=0)
+    whole = {"params": target.params, "macs": target.macs or math.inf}  # with the classifier
+    deviation = np.max([np.abs(costs[metric] - value) / whole[metric] for metric, value in body.items()], axis=0)
     best = np.lexsort((*reversed(rows.T), deviation, squared))[0]
     return space.specs(rows[best : best + 1])[0], float(squared[best]) * UNIT
 
