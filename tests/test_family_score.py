@@ -307,6 +307,7 @@ def test_the_page_names_every_study_and_needs_no_network(run):
     assert json.loads((run / "manifest.json").read_text())["winners"] == frozen["winners"]
 
 
+@pytest.mark.slow
 def test_a_second_run_changes_nothing_and_other_options_are_refused(run, few):
     names = ("results.csv", "comparisons.csv", "scores.csv", "family.json", "frozen.json", "verdict.txt")
     before = {name: (run / name).read_bytes() for name in names}

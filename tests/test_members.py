@@ -16,7 +16,7 @@ from metanet.factory import find
 from metanet.model import FeatureNet
 
 MEMBERS = metanet.list_models()
-SMALL = {"MN-B4", "MN-B5", "MN-B6", "MN-B7", "UniNet-B0", "UniNet-B1", "UniNet-B2"}
+SMALL = {"MN-B4", "MN-B5", "UniNet-B0", "UniNet-B1", "UniNet-B2"}
 SIZES = [(64, 64), (97, 80)]
 
 
