@@ -197,8 +197,7 @@ class StageOptions:
     def effective(self, gene: str) -> Mask:
         """(widths before, widths, options): where a gene other than the width has an effect on the network."""
         if gene == "expansion":
-            reduced = np.array([[self.reduces(a, b) for b in self.choices["width"]] for a in self.before])
-            return np.asarray(~(reduced[:, :, None] & self.single))
+            return np.asarray(~(self.reduced[:, :, None] & self.single))
         own = ~self.idle[gene] if gene in self.idle else np.ones(len(self.codes), dtype=bool)
         return np.broadcast_to(own, self.valid.shape)
 

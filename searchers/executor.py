@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
+from metanet.errors import MetanetError
+from metanet.searchers.evaluate import checked
 from metanet.searchers.space import S
 
 
@@ -49,3 +51,13 @@ def attempt(evaluate: Callable[[S], Mapping[str, float]], spec: S) -> Outcome[S]
     except Exception as error:  # whatever a network can do wrong is a result of the search, not its end
         reason = f"{type(error).__name__}: {error}"
     return Outcome(spec, metrics, time.perf_counter() - begin, reason)
+
+
+def judged(outcome: Outcome[S], objectives: Mapping[str, str]) -> tuple[dict[str, float] | None, str | None]:
+    """The numbers of an outcome, or else the reason why it is a failure: it raised, or what it returned is no score."""
+    if outcome.reason is not None:
+        return None, outcome.reason
+    try:
+        return checked(outcome.metrics, objectives), None
+    except MetanetError as error:
+        return None, str(error)

@@ -9,8 +9,8 @@ from typing import Any
 
 from metanet.errors import MetanetError
 from metanet.runs import open_run, plain, write_json
-from metanet.searchers.evaluate import Evaluator, checked
-from metanet.searchers.executor import attempt
+from metanet.searchers.evaluate import Evaluator
+from metanet.searchers.executor import attempt, judged
 from metanet.spec import ArchSpec
 
 
@@ -78,10 +78,5 @@ def _row(row: Any) -> dict[str, Any]:
 def _result(evaluate: Evaluator[ArchSpec], spec: ArchSpec, objectives: Mapping[str, str]) -> dict[str, Any]:
     """What an evaluator makes of a network, as a row."""
     outcome = attempt(evaluate, spec)
-    metrics, reason = None, outcome.reason
-    if reason is None:
-        try:
-            metrics = checked(outcome.metrics, objectives)
-        except MetanetError as error:
-            reason = str(error)
+    metrics, reason = judged(outcome, objectives)
     return {"metrics": plain(metrics), "reason": reason, "seconds": round(outcome.seconds, 3)}

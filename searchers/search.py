@@ -10,8 +10,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from metanet.errors import MetanetError, unknown
-from metanet.searchers.evaluate import Evaluator, as_evaluator, checked
-from metanet.searchers.executor import Executor, InProcess, Outcome
+from metanet.searchers.evaluate import Evaluator, as_evaluator
+from metanet.searchers.executor import Executor, InProcess, Outcome, judged
 from metanet.searchers.history import METRICS, OPTIONS, REASON, SECONDS, STOPPED, complete, live
 from metanet.searchers.journal import Journal
 from metanet.searchers.progress import Progress, progress
@@ -139,12 +139,7 @@ class _Run(Generic[S]):
     def tell(self, outcome: Outcome[S]) -> str | None:
         """Records an outcome; the reason where it is a failure."""
         trial = self.running.pop(outcome.spec)
-        metrics, reason = None, outcome.reason
-        if reason is None:
-            try:
-                metrics = checked(outcome.metrics, self.objectives)
-            except MetanetError as error:
-                reason = str(error)
+        metrics, reason = judged(outcome, self.objectives)
         with self.journal.batch():
             trial.set_user_attr(SECONDS, outcome.seconds)
             if metrics is None:

@@ -7,15 +7,14 @@ what random search and the rule choose; killed and run again with the same comma
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from metanet.cli.setting import budget_arguments
 from metanet.errors import MetanetError
 
 if TYPE_CHECKING:
     from metanet.search_spaces.family import Family, Rung
-    from metanet.spec import ArchSpec
 
 HELP = "families of networks: the MN-B ladder, or one of your own"
 EXAMPLE = "metanet family --anchor runs/demo/winner.json --to 'params = 1M' --rungs 4 --out runs/family"
@@ -51,20 +50,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument(
         "--within", type=float, default=0.05, help="how far from a rung's totals, as a share (default: %(default)s)"
     )
-    score.add_argument("--sampler", default="evolution", help="evolution or random (default: %(default)s)")
-    score.add_argument("--trials", type=int, default=30, help="architectures to score a rung (default: %(default)s)")
-    score.add_argument(
-        "--supernet-steps",
-        type=int,
-        default=350,
-        metavar="N",
-        help="updates of the shared weights; 0: each network is trained alone (default: %(default)s)",
-    )
-    score.add_argument("--epochs", type=int, default=5, help="of each training (default: %(default)s)")
-    score.add_argument(
-        "--retrain-seeds", type=int, default=3, metavar="N", help="retrainings a network (default: %(default)s)"
-    )
-    score.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
+    alone = "; 0: each network is trained alone"
+    budget_arguments(score, trials=30, scored="architectures to score a rung", shared=alone)
     score.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.add_argument("--out", metavar="PATH", help="folder of the family, or with build its file (default: none)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -78,11 +65,18 @@ def run(args: argparse.Namespace) -> int:
         return _by_score(args)
     if not args.anchor:
         return _shipped(args)
+    from metanet.cli.family_made import Made, draw, show, write
+    from metanet.runs import open_run
+
     family = _family(args)
-    rungs = dict(_tracked(family, args.tolerance))
+    made = Made(family, dict(_tracked(family, args.tolerance)))
     if args.out:
-        _write(Path(args.out), family, rungs, args)
-    return _print(family, rungs, args)
+        anchors = " and ".join(args.anchor)
+        how = f"between {anchors}" if family.path.large else f"from {anchors} to {args.to}"
+        folder = open_run(args.out)
+        write(folder, made.rungs, f"metanet family, {how}", made.specs)
+        draw(folder / "family.png", made)
+    return show(made, args.out, json=args.json)
 
 
 def _by_score(args: argparse.Namespace) -> int:
@@ -197,75 +191,3 @@ def _build(args: argparse.Namespace) -> int:
         print(f"wrote {args.out}")
     print(f"the family made anew is {'bit for bit' if same else 'NOT'} what the package ships")
     return 0 if same else 1
-
-
-def _print(family: "Family", rungs: "Mapping[str, Rung]", args: argparse.Namespace) -> int:
-    """The family as a table, or as JSON."""
-    from metanet.cli.output import emit, table
-    from metanet.cost import price
-    from metanet.report.style import quantity
-
-    rows: list[dict[str, Any]] = []
-    specs = _members(family, rungs)
-    for name, spec in specs.items():
-        cost, rung = price(spec), rungs.get(name)
-        row = {"name": name, "params": cost.params, "macs": cost.macs, "spec": spec.to_text()}
-        rows.append(row | {"deviation": rung.deviation if rung else None})
-    if args.json:
-        return emit(rows)
-    shown = [
-        {
-            "name": row["name"],
-            "params": quantity(row["params"], zeros=True),
-            "MACs": quantity(row["macs"], zeros=True),
-            "off": "anchor" if row["deviation"] is None else f"{row['deviation']:.2%}",
-            "stem and stages (depth x width)": _stages(specs[row["name"]]),
-        }
-        for row in rows
-    ]
-    table(shown, title="totals without classifier; off: the largest deviation from the ladder's totals")
-    if args.out:
-        print(
-            f"wrote {args.out} with family.json, family.png and a spec a network: "
-            f"metanet show {args.out}/{rows[-1]['name']}.json"
-        )
-    return 0
-
-
-def _stages(spec: "ArchSpec") -> str:
-    from metanet.cli.space import SHORT
-
-    return ", ".join([f"stem {spec.stem_width}", *(f"{SHORT[s.op]} {s.depth}x{s.width}" for s in spec.stages)])
-
-
-def _members(family: "Family", rungs: "Mapping[str, Rung]") -> "dict[str, ArchSpec]":
-    """All networks by name, anchors included, fewest parameters first."""
-    from metanet.cost import price
-
-    specs = {**family.anchors, **{name: rung.spec for name, rung in rungs.items()}}
-    return dict(sorted(specs.items(), key=lambda item: price(item[1]).params))
-
-
-def _write(folder: Path, family: "Family", rungs: "Mapping[str, Rung]", args: argparse.Namespace) -> None:
-    """A spec file for each network, and family.json with what they were made for."""
-    from metanet.runs import atomic_write, open_run
-    from metanet.search_spaces.family import as_zoo
-
-    open_run(folder)
-    for name, spec in _members(family, rungs).items():
-        atomic_write(folder / f"{name}.json", spec.to_json() + "\n")
-    anchors = " and ".join(args.anchor)
-    how = f"between {anchors}" if family.path.large else f"from {anchors} to {args.to}"
-    atomic_write(folder / "family.json", as_zoo(rungs, f"metanet family, {how}"))
-    _draw(folder / "family.png", family, rungs)
-
-
-def _draw(path: Path, family: "Family", rungs: "Mapping[str, Rung]") -> None:
-    """Parameters over MACs of the networks, and what was asked for."""
-    from metanet.cost import price
-    from metanet.report import ladder
-
-    costs = {name: price(spec) for name, spec in _members(family, rungs).items()}
-    points = {name: (float(cost.params), float(cost.macs)) for name, cost in costs.items()}
-    targets = [(rung.target.params, rung.target.macs) for rung in rungs.values() if rung.target.macs is not None]
-    ladder(points, anchors=list(family.anchors), targets=targets, words=("made", "anchor")).save_png(path)

@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler
 
 from metanet.bench import Constant, ProbeEvaluator, RawPixels
 from metanet.cli import phases
+from metanet.cli.family_made import write
 from metanet.cli.phases import Data, data_of, timed
 from metanet.cli.setting import space_of
 from metanet.cli.verdict import Terms, terms
@@ -19,7 +20,7 @@ from metanet.factory import find
 from metanet.model import Backbone, MetaNet
 from metanet.runs import atomic_write, open_run, track, write_json
 from metanet.search_spaces import Space, parse_constraints
-from metanet.search_spaces.family import Family, as_zoo, chosen, family_between, family_from
+from metanet.search_spaces.family import Chosen, Family, Rung, chosen, family_between, family_from
 from metanet.search_spaces.family.rule import ALPHA, BETA
 from metanet.searchers import (
     SAMPLERS,
@@ -131,12 +132,12 @@ def run_family_job(options: FamilyOptions, out: str | Path, *, quiet: bool | Non
     rungs = dict(family.rungs(tolerance=options.tolerance))
     if space is None:
         assert grid is not None  # the options say so
-        _write_family(folder, rungs, f"metanet family --evaluate, from {options.anchors[0]} to {options.to}")
+        _write_rungs(folder, rungs, f"metanet family --evaluate, from {options.anchors[0]} to {options.to}")
         return write_grid_report(options, grid, rungs, folder)
     rule = {name: rung.spec for name, rung in rungs.items()}
     outcome = _chosen(options, data, family, grid, rule, space, folder, seconds, quiet)
     best = {n: chosen(r.search.best.spec, r.target, r.search.best.metrics) for n, r in outcome.found.rungs.items()}
-    _write_family(folder, best, f"chosen by metanet family --evaluate {options.data}, {options.trials} trials a rung")
+    _write_rungs(folder, best, f"chosen by metanet family --evaluate {options.data}, {options.trials} trials a rung")
     seen = {"job": options.seed, "retraining": options.seeds}
     about = phases.about_job(asdict(options), data, space, outcome.winners, seen, seconds)
     write_json(folder / "manifest.json", about)
@@ -244,8 +245,5 @@ def _scores(winners: Mapping[str, ArchSpec], right: Mapping[str, Terms]) -> pd.D
     return pd.DataFrame(rows)
 
 
-def _write_family(folder: Path, rungs: Mapping[str, Any], by: str) -> None:
-    """family.json in the zoo's format, and a spec file for each rung."""
-    atomic_write(folder / "family.json", as_zoo(rungs, by))
-    for name, rung in rungs.items():
-        atomic_write(folder / f"{name}.json", rung.spec.to_json() + "\n")
+def _write_rungs(folder: Path, rungs: Mapping[str, Rung | Chosen], by: str) -> None:
+    write(folder, rungs, by, {name: rung.spec for name, rung in rungs.items()})

@@ -7,6 +7,8 @@ Killed at any moment and run again with the same command, it goes on where it wa
 
 import argparse
 
+from metanet.cli.setting import budget_arguments
+
 HELP = "search, retrain, test, report"
 EXAMPLE = "metanet search --constraints 'macs <= 1M, params <= 100k' --trials 200 --out runs/small"
 
@@ -31,19 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--latency", metavar="TABLE", help="file of `metanet latency build`: rules may name latency, as 'latency <= …'"
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--sampler", default="evolution", help="evolution or random (default: %(default)s)")
-    how.add_argument("--trials", type=int, default=60, help="architectures to score (default: %(default)s)")
-    how.add_argument(
-        "--supernet-steps",
-        type=int,
-        default=350,
-        metavar="N",
-        help="updates of the shared weights (default: %(default)s)",
-    )
-    how.add_argument("--epochs", type=int, default=5, help="of each retraining (default: %(default)s)")
-    how.add_argument(
-        "--retrain-seeds", type=int, default=3, metavar="N", help="retrainings a winner (default: %(default)s)"
-    )
+    budget_arguments(how, trials=60, scored="architectures to score")
     how.add_argument(
         "--percents",
         type=float,
@@ -51,7 +41,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[1, 10, 100],
         help="of the probe's training images (default: 1 10 100)",
     )
-    how.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
     parser.add_argument("--out", default="runs/search", help="run folder (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 

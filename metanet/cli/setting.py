@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from argparse import _ArgumentGroup
+
     from metanet.data import Ids, ImageSource
     from metanet.search_spaces import Space
 
@@ -30,3 +32,21 @@ def space_of(name: str, resolution: int | None = None, latency: str | None = Non
     if resolution is not None:
         space = space.freeze(resolution=resolution)
     return space if latency is None else LatencyTable.load(latency).narrowed(space)
+
+
+def budget_arguments(group: "_ArgumentGroup", *, trials: int, scored: str, shared: str = "") -> None:
+    """Adds how much a job that searches may do.
+
+    trials   the default
+    scored   what the trials are, for the help
+    shared   what else there is to say of the supernet's steps
+    """
+    default = "(default: %(default)s)"
+    group.add_argument("--sampler", default="evolution", help=f"evolution or random {default}")
+    group.add_argument("--trials", type=int, default=trials, help=f"{scored} {default}")
+    steps = f"updates of the shared weights{shared} {default}"
+    group.add_argument("--supernet-steps", type=int, default=350, metavar="N", help=steps)
+    group.add_argument("--epochs", type=int, default=5, help=f"of each training {default}")
+    again = f"retrainings of each network that is chosen {default}"
+    group.add_argument("--retrain-seeds", type=int, default=3, metavar="N", help=again)
+    group.add_argument("--seed", type=int, default=0, help=f"of everything random {default}")

@@ -8,9 +8,12 @@ import argparse
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metanet.errors import MetanetError
+
+if TYPE_CHECKING:
+    from metanet.spec import ArchSpec
 
 SHORT = {
     "mbconv": "MB",
@@ -117,6 +120,11 @@ def power(number: float) -> str:
     return f"{digits} × 10^{int(exponent)}"
 
 
+def stages_line(spec: "ArchSpec") -> str:
+    """The stages of a network in short: "MB 2x32, SA 6x192", depth x width."""
+    return ", ".join(f"{SHORT[stage.op]} {stage.depth}x{stage.width}" for stage in spec.stages)
+
+
 def _sample(args: argparse.Namespace) -> int:
     from metanet.cli.output import emit, table
     from metanet.cli.setting import space_of
@@ -132,9 +140,7 @@ def _sample(args: argparse.Namespace) -> int:
         row = {"id": spec.id, "px": spec.resolution, "MACs": quantity(costs["macs"])}
         row |= {"params": quantity(costs["params"])}
         row |= {"ms": f"{costs['latency'] / 1e6:.3f}"} if args.latency else {}
-        rows.append(
-            row | {"stages (depth x width)": ", ".join(f"{SHORT[s.op]} {s.depth}x{s.width}" for s in spec.stages)}
-        )
+        rows.append(row | {"stages (depth x width)": stages_line(spec)})
     return table(rows)
 
 

@@ -40,7 +40,7 @@ def around(path: Path, found: Coefficients, reach: float, bounds: Bounds = (None
 
     A stage has the operator of either anchor, until the rung before has that of the large one.
     """
-    stages = [kinds(path, i, bounds[0] if path.large else None) for i in range(len(path.small.stages))]
+    stages = [kinds(path, i, bounds[0]) for i in range(len(path.small.stages))]
     widths = [
         sorted({w for step in steps for w in _values(width, reach, step, _widths(bounds, i))})
         for i, (width, steps) in enumerate(zip(found.shape.widths, _steps(stages), strict=True))
@@ -130,8 +130,7 @@ def _square(values: Iterable[int], ideal: float) -> Indices:
 
 def _strange(path: Path, progress: float, stage: int, options: StageOptions) -> Indices:
     """(options,) the square, in UNIT, of how far a progress is from the anchor whose operator an option has."""
-    both = len(kinds(path, stage)) == 2
-    if not both:
+    if len(kinds(path, stage)) == 1:
         return np.zeros(len(options.codes), dtype=np.int64)
     small = options.made_by(options.alternatives[0]) & (len(options.alternatives) == 2)
     return np.rint(np.where(small, progress, 1 - progress) ** 2 / UNIT).astype(np.int64)
