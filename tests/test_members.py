@@ -96,7 +96,9 @@ class TestEveryMemberForReal:
                 y = net.forward_head(maps[-1])
                 assert y.shape == (2, 2) and y.isfinite().all()
                 alone = torch.cat([net(image[None]) for image in x])
-                assert apart(alone, y) < 1e-4  # an image's output doesn't depend on the others
+                # An image's output doesn't depend on the others. Random networks of a hundred blocks bring images
+                # within a hundredth of their outputs, where rounding is 1e-4 of what is left; a leak is of order 1.
+                assert apart(alone, y) < 1e-3
 
     @every
     def test_it_comes_back_from_disk(self, net, tmp_path):
