@@ -1,7 +1,8 @@
 """What a backbone is scored on, how it is shown the images, and what scores it."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -60,6 +61,12 @@ class Task:
                 f"train and test images of task {self.name!r} must be disjoint, got {len(both)} in both, "
                 f"the first is {both[0]}"
             )
+        if self.groups is not None and len(torn := np.intersect1d(self.groups[self.train], self.groups[self.test])):
+            warnings.warn(
+                f"images that belong together lie on both sides of the task {self.name!r}: {len(torn)} groups have "
+                "some for training and some for testing, so its scores are too good; split it by groups",
+                stacklevel=3,
+            )
 
 
 def groups_sha256(task: Task) -> str | None:
@@ -93,12 +100,15 @@ class Answers:
     truth       (n,) the class that each has
     chosen      the hyper-parameters that were chosen, by name, such as {"lambda": 0.1}
     curve       every hyper-parameter that was tried with its selection scores: columns of equal length
+    transfer    scores of the features that need no fit, from the training images alone, by name; of probes that have
+                the decomposition for them
     """
 
     predicted: Ids
     truth: Ids
     chosen: Mapping[str, float]
     curve: Mapping[str, Sequence[float]]
+    transfer: Mapping[str, float] = field(default_factory=dict)
 
 
 class Probe(Protocol):

@@ -79,3 +79,36 @@ def probe_solvers() -> str:
     note = "one thread; " + ", ".join(f"{name} problem measured {span}" for name, span in when.items())
     learn = f"scikit-learn {about['versions']['scikit-learn']}"
     return markdown(rows, f"{source(about, 'python perf/probes.py')}, {learn}; {note}")
+
+
+def packaged_scores() -> str:
+    """Real scores on images from packages."""
+    about, rows = stored("packaged"), {}
+    percents = sorted({row["percent"] for row in about["scores"]})
+    tasks = list(dict.fromkeys(row["task"] for row in about["scores"]))
+    for score in about["scores"]:
+        place = rows.setdefault(score["backbone"], {"backbone": score["backbone"], **dict.fromkeys(tasks, "")})
+        place[score["task"]] += f"{' / ' if place[score['task']] else ''}{100 * score['value']:.1f}"
+    shares = " / ".join(f"{percent:g}" for percent in percents)
+    note = f"test scores in % with {shares} % of the training images, mean over 3 draws; solar cells: mean per class"
+    return markdown(list(rows.values()), f"{source(about, 'python perf/packaged.py')}; {note}")
+
+
+def packaged_times() -> str:
+    """How long that takes."""
+    about = stored("packaged")
+    named = {
+        "cold": "nothing kept",
+        "again": "the same command again: cells are read",
+        "features": "another folder of cells: features are read, probes fitted",
+    }
+    rows = [
+        {
+            "run": named[name],
+            "forward passes": f"{run['forwards']:,}",
+            "seconds": f"{run['clock']:.0f}",
+            "processor seconds": f"{run['processor']:.0f}",
+        }
+        for name, run in about["runs"].items()
+    ]
+    return markdown(rows, source(about, "python perf/packaged.py"))

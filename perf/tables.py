@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from family_tables import family, retrodicted, retrodiction
-from gvb_tables import gvb_layout, gvb_tasks, probe_forwards, probe_solvers
+from gvb_tables import gvb_layout, gvb_tasks, packaged_scores, packaged_times, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
 from space_tables import exact, space_costs, space_draws, space_others, spaces
@@ -41,6 +41,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "retrodicted": retrodicted,
     "gvb_tasks": gvb_tasks,
     "gvb_layout": gvb_layout,
+    "packaged_scores": packaged_scores,
+    "packaged_times": packaged_times,
     "probe_forwards": probe_forwards,
     "probe_solvers": probe_solvers,
 }

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import recall_score
 from torch import nn
 
 from metanet.bench import PROBES, Constant, DiskCache, FeatureCache, RawPixels, Task
@@ -121,6 +122,8 @@ def test_what_changes_results_changes_the_keys_and_nothing_else_does(tmp_path):
     same = {
         "other name": {"entrants": {"another name": RawPixels()}},
         "other task name": {"task": replace(TASK, name="another")},
+        "other images' name": {"task": replace(TASK, images=replace(DIGITS, name="another"))},
+        "metric": {"task": replace(TASK, metric="mean_per_class")},
         "groups of one image": {"task": replace(TASK, groups=np.arange(240))},
         "in a cache": {"cache": DiskCache(tmp_path / "features")},
         "a baseline": {"entrants": {"x": Constant()}, "baselines": NET},
@@ -132,7 +135,6 @@ def test_what_changes_results_changes_the_keys_and_nothing_else_does(tmp_path):
         "weights": {"entrants": {"raw": Scaled(2)}},
         "other weights": {"entrants": {"raw": Scaled(3)}},
         "resolution": {"task": replace(TASK, resolution=4)},
-        "metric": {"task": replace(TASK, metric="mean_per_class")},
         "test": {"task": replace(TASK, test=np.arange(160, 230))},
         "train": {"task": replace(TASK, train=np.arange(150))},
         "groups": {"task": replace(TASK, groups=np.arange(240) // 2)},
@@ -161,9 +163,35 @@ def test_test_images_open_once_a_cell_and_it_is_written_down(tmp_path):
     assert len(with_test) == 1 and np.array_equal(with_test[0], TASK.test)  # for all cells of one backbone together
     for cell in load_results(tmp_path).cells:
         assert begin <= cell.record["test images opened"] <= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    opened = [json.loads(line) for line in (tmp_path / "opened.jsonl").read_text().splitlines()]
+    keys = {cell.key: cell.record["test images opened"] for cell in load_results(tmp_path).cells}
+    assert {row["cell"]: row["opened"] for row in opened} == keys and len(opened) == len(keys)
     cache.ids.clear()
     fill(tmp_path, cache=cache)
-    assert cache.ids == []
+    assert cache.ids == [] and len((tmp_path / "opened.jsonl").read_text().splitlines()) == len(opened)
+
+
+def test_an_opening_is_written_down_before_it_happens(tmp_path):
+    class Dies(FeatureCache):
+        def __call__(self, backbone, images, ids, view):
+            if np.isin(ids, TASK.test).any():
+                raise KeyboardInterrupt
+            return super().__call__(backbone, images, ids, view)
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path, cache=Dies())
+    opened = [json.loads(line) for line in (tmp_path / "opened.jsonl").read_text().splitlines()]
+    assert {(row["backbone"], row["task"]) for row in opened} == {("raw", "digits")} and files(tmp_path) == {}
+    assert len({row["cell"] for row in opened}) == len(opened) > 0
+
+
+def test_a_task_of_another_metric_is_scored_from_the_same_answers(tmp_path):
+    fill(tmp_path)
+    again = fill(tmp_path, tasks=(replace(TASK, metric="mean_per_class"),), percents=(100,), seeds=(0,))
+    assert again.computed == 0
+    for cell in load_results(tmp_path).cells:  # those of the other percentages, too: a curve has one metric
+        truth, predicted = cell.answers.truth, cell.answers.predicted
+        assert cell.value == pytest.approx(recall_score(truth, predicted, average="macro"))
 
 
 class Curious:
@@ -209,11 +237,12 @@ def test_every_probe_fills_cells(tmp_path, probe):
     assert fill(tmp_path, probe=probe).computed == 4
     for cell in load_results(tmp_path).cells:
         assert cell.probe == probe and cell.value > (0.8 if cell.percent == 100 else 0.5)
+        assert set(cell.answers.transfer) == ({"logme", "h_score"} if probe == "linear" else set())
         assert cell.answers.chosen and len({len(column) for column in cell.answers.curve.values()}) == 1
 
 
 def test_watching_sees_test_images_among_others():
-    watched = Watched(FeatureCache(), TASK)
+    watched = Watched(FeatureCache(), TASK, lambda: "now")
     watched(RawPixels(), DIGITS, TASK.train, 8)
     assert watched.opened == []
     watched(RawPixels(), DIGITS, np.array([3, 161]), 8)
@@ -390,5 +419,5 @@ def test_a_cell_of_a_later_format_is_told(tmp_path):
 
     content["format"] = 99
     path.write_text(json.dumps(content | {"sha256": _digest(content)}))
-    with pytest.raises(ValueError, match="its format is 99, known is 1"):
+    with pytest.raises(ValueError, match="its format is 99, known is 2"):
         read_cell(path)

@@ -56,8 +56,9 @@ def test_a_run_prints_tables_and_says_what_it_took_and_what_is_next(here, capsys
     assert code == 0 and "metanet:" not in err
     assert "test scores with 100 % of the training images (%), mean over draws" in " ".join(lines)
     assert "mean over 2 of 2 tasks, by share of the training images (%)" in " ".join(lines)
-    # both tasks have the same 60 images, and the network is its own random initialisation: three backbones, one pass
-    assert any(line.startswith("180 forward passes of an image") and "24 cells computed" in line for line in lines)
+    # Both tasks ask the same of the same 60 images, and the network is its own random initialisation: three backbones,
+    # one pass, and the cells of one task are those of the other.
+    assert any(line.startswith("180 forward passes of an image") and "12 cells computed" in line for line in lines)
     assert lines[-1] == (
         "open runs/bench/report.html, then type: metanet bench compare net.json 'raw pixels' --in runs/bench"
     )
@@ -66,7 +67,7 @@ def test_a_run_prints_tables_and_says_what_it_took_and_what_is_next(here, capsys
     code, out, _ = said(RUN, capsys)
     assert "0 forward passes: all 24 cells were finished before" in out
     code, out, _ = said(f"{RUN} --out elsewhere", capsys)
-    assert "0 forward passes: all features were in the cache; 24 cells computed, 0 read" in out
+    assert "0 forward passes: all features were in the cache; 12 cells computed, 12 read" in out
 
 
 def test_a_run_as_json_and_one_task_by_percentage(here, capsys):

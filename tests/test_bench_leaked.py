@@ -71,11 +71,11 @@ def answered(*predicted, metric="accuracy", images="i", test="t"):
     """A point of as many draws."""
     cells = []
     for seed, one in enumerate(predicted):
-        about = {"metric": metric, "weights": "w", "images": images, "test": test, "probe": "linear", "percent": 10}
+        about = {"weights": "w", "images": images, "test": test, "probe": "linear", "percent": 10}
         found = Answers(np.array(one), TRUTH, {"lambda": 0.5}, {"lambda": [0.5], "accuracy": [0.6]})
         about |= {"seed": seed, "train": f"draw {seed}"}
         record = {"test images opened": "2026-01-01T00:00:00.000+00:00"}
-        cells.append(Cell("net", "x", "linear", 10.0, seed, about, ("a", "b", "c"), 5, found, record))
+        cells.append(Cell("net", "x", "linear", 10.0, seed, metric, about, ("a", "b", "c"), 5, found, record))
     return cells
 
 
@@ -150,12 +150,29 @@ def test_lists_of_one_name_are_refused():
 def test_what_is_written_comes_back_and_damage_is_told(tmp_path):
     found = [Doubles("x", "i", "t", 10, "train", "pixels", (0, 9))]
     assert read_leaks(tmp_path) == []
-    path = write_leaks(tmp_path, pd.DataFrame({"test": [3]}), found, {"near": 2})
+    path = write_leaks(tmp_path, pd.DataFrame({"test": [3]}), found)
     assert path.read_text() == "test\n3\n" and read_leaks(tmp_path) == found
-    for text in ("{", '{"format": 2, "doubles": []}', '{"format": 1, "doubles": [{"task": 1}]}'):
+    for text in ("{", '{"format": 1, "doubles": []}', '{"format": 2, "doubles": [{"task": 1}]}'):
         (tmp_path / "leaks.json").write_text(text)
         with pytest.warns(UserWarning, match=r"leaks.json' is damaged and left aside: run `metanet bench leaks` again"):
             assert read_leaks(tmp_path) == []
+
+
+def test_a_second_look_adds_to_the_first_and_replaces_what_it_asked_again(tmp_path):
+    def pairs(*rows):
+        return pd.DataFrame(rows, columns=["task", "test", "of", "by"])
+
+    train = Doubles("x", "i", "t", 10, "train", "dhash", (0,), {"near": 2})
+    web = Doubles("x", "i", "t", 10, "web", "pixels", (3,))
+    write_leaks(tmp_path, pairs(("x", 0, "train", "dhash"), ("x", 3, "web", "pixels")), [train, web])
+    again = replace(train, positions=(0, 4), limits={"near": 4})
+    path = write_leaks(tmp_path, pairs(("x", 0, "train", "dhash"), ("x", 4, "train", "dhash")), [again])
+    assert read_leaks(tmp_path) == [web, again]
+    assert pd.read_csv(path).values.tolist() == [
+        ["x", 3, "web", "pixels"],
+        ["x", 0, "train", "dhash"],
+        ["x", 4, "train", "dhash"],
+    ]
 
 
 def test_a_pretraining_is_a_folder_a_list_or_fingerprints(tmp_path):
@@ -229,15 +246,19 @@ def test_features_of_a_network_without_a_folder_of_cells(here, capsys):
     code, out, _ = said(line, capsys)
     counts = {row["by"]: row["doubles"] for row in json.loads(out)["doubles"]}
     assert code == 0 and counts["pixels"] == 2 and set(counts) == {"pixels", "dhash", "features"}
-    limits = json.loads((here / "runs" / "leaks" / "leaks.json").read_text())["limits"]
-    assert limits == {"near": 2, "cosine": 1.0, "network": "net.json"}
+    found = json.loads((here / "runs" / "leaks" / "leaks.json").read_text())["doubles"]
+    assert {row["by"]: row["limits"] for row in found} == {
+        "pixels": {},
+        "dhash": {"near": 2},
+        "features": {"cosine": 1.0, "network": "net.json"},
+    }
     # the cache is that of `run`, which has the two baselines left to run
     assert "120 forward passes of an image" in said(RUN, capsys)[1]
 
 
 def test_a_report_says_that_nothing_was_found(tmp_path):
     results = stored(tmp_path, answered(TRUTH))
-    write_leaks(tmp_path, pd.DataFrame(), [Doubles("x", "i", "t", 10, "train", "pixels", ())], {})
+    write_leaks(tmp_path, pd.DataFrame(), [Doubles("x", "i", "t", 10, "train", "pixels", ())])
     page = write_report(tables_of(results)).read_text()
     assert "No test image has a double, so there is no score without them." in page
     assert not (tmp_path / "without-doubles.csv").exists()

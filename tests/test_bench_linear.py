@@ -34,7 +34,7 @@ def same(ours, theirs):
 
 
 @pytest.mark.parametrize("where", ["test", "loo"])
-@pytest.mark.parametrize("groups", [None, np.arange(300) // 6])
+@pytest.mark.parametrize("groups", [None, np.arange(300) // 5])
 def test_many_draws_equal_single_fits(where, groups):
     probe, task = LinearProbe(where=where), replace(TASK, groups=groups)
     for ids, found in zip(DRAWS, probe.many(RawPixels(), task, DRAWS), strict=True):

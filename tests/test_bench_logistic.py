@@ -195,6 +195,6 @@ def test_the_probe_answers_as_the_fit():
         found = LogisticProbe(where=where).answers(RawPixels(), task, task.train)
         np.testing.assert_array_equal(found.predicted, scores.argmax(axis=1))
         assert found.chosen == fitted.chosen and found.curve == fitted.curve
-    one_group = replace(task, groups=np.zeros(200, np.int64))
+    one_group = replace(task, groups=(np.arange(200) >= len(task.train)).astype(np.int64))
     with pytest.raises(MetanetError, match=re.escape("leaving groups out needs images of at least 2 groups")):
         LogisticProbe().answers(RawPixels(), one_group, task.train)

@@ -31,6 +31,7 @@ from metanet.bench.cells import (
 )
 from metanet.bench.cells.curves import told
 from metanet.bench.cells.folder import row_of
+from metanet.bench.cells.transfer import agreement_table
 from metanet.bench.cells.wide import aggregates_of, latex, wide_table
 from metanet.bench.task import Answers
 from metanet.bench.tasks import published
@@ -49,7 +50,6 @@ def answers(share, seed, truth=TRUTH):
 
 def cell(backbone, task, percent, seed, predicted, *, truth=TRUTH, metric="accuracy", probe="linear", **about):
     given = {
-        "metric": metric,
         "weights": backbone,
         "images": task,
         "test": f"test of {task}",
@@ -60,7 +60,9 @@ def cell(backbone, task, percent, seed, predicted, *, truth=TRUTH, metric="accur
     }
     record = {"test images opened": f"2026-01-0{seed + 1}T00:00:00.000+00:00", "versions": {"torch": "2.6"}}
     found = Answers(predicted, truth, {"lambda": 0.5}, {"lambda": [0.5, 1.0], "accuracy": [0.6, 0.4]})
-    return Cell(backbone, task, probe, float(percent), seed, given | about, ("a", "b", "c"), percent, found, record)
+    return Cell(
+        backbone, task, probe, float(percent), seed, metric, given | about, ("a", "b", "c"), percent, found, record
+    )
 
 
 def results(*cells, baselines=("raw pixels",)):
@@ -315,6 +317,44 @@ def test_the_averages_of_a_set_of_tasks():
     assert aggregates_of(["x"]) == {}
     assert len(aggregates_of(["cifar10"])["CLS-AVG"]) == 20
     assert aggregates_of(["cifar10", "x", "y"])["mean"] == ("x", "y")
+
+
+def test_scores_without_a_fit_are_ranked_beside_the_test_scores(tmp_path):
+    def with_transfer(backbone, share, logme, h_score):
+        own = grid(backbone, (share,), tasks=("x",), percents=(10,), seeds=(0, 1))
+        scores = [{"logme": logme + shift, "h_score": h_score} for shift in (-0.5, 0.5)]
+        return [
+            replace(one, answers=replace(one.answers, transfer=found)) for one, found in zip(own, scores, strict=True)
+        ]
+
+    # LogME orders the four as the test scores do but for one of six pairs, the H-score the other way round.
+    shares, evidence = (0.2, 0.4, 0.6, 0.8), (1.0, 2.0, 4.0, 3.0)
+    cells = [
+        one
+        for i, (share, logme) in enumerate(zip(shares, evidence, strict=True))
+        for one in with_transfer(f"net {i}", share, logme, -share)
+    ]
+    found = tables_of(replace(results(*cells), folder=tmp_path))
+    assert found.transfer["logme"].tolist() == list(evidence) and found.transfer["percent"].tolist() == [10] * 4
+    assert found.cells["logme"].tolist() == [value + shift for value in evidence for shift in (-0.5, 0.5)]
+    (row,) = agreement_table(found.transfer).to_dict("records")
+    assert (row["task"], row["percent"], row["backbones"]) == ("x", 10, 4)
+    assert row["logme"] == pytest.approx(4 / 6) and row["h_score"] == -1
+    assert agreement_table(found.transfer[:2]).empty
+    page = write_report(found).read_text()
+    assert "Scores without a fit" in page and "+0.67" in page and "-1.00" in page
+    assert len(pd.read_csv(tmp_path / "transfer.csv")) == 4
+
+
+def test_an_average_has_a_curve_where_its_tasks_are_the_same():
+    cells = grid("net", (0.3, 0.6, 0.9)) + grid("other", (0.2, 0.4, 0.5))
+    found = tables_of(results(*cells))
+    own = found.efficiency[found.efficiency["task"] == "mean"].set_index("backbone")
+    means = found.averages[found.averages["backbone"] == "net"].sort_values("percent")["value"].tolist()
+    assert own.loc["net", "needed"] == data_needed([1, 10, 100], means, 0.95 * means[-1])
+    assert own.loc["other", "needed"] == math.inf
+    torn = tables_of(results(*cells, *grid("third", (0.5,), tasks=("x",), percents=(10,))))
+    assert "mean" not in set(torn.efficiency["task"])
 
 
 def test_latex_escapes_names_and_marks_the_best():

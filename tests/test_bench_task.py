@@ -56,8 +56,13 @@ def test_a_task_of_any_kind_can_be_described_and_waits_for_its_head(kind):
             probe().answers(RawPixels(), task, task.train)
 
 
+def test_groups_on_both_sides_are_told():
+    with pytest.warns(UserWarning, match=r"both sides of the task 'noise': 1 groups have some for training and some"):
+        replace(TASK, groups=np.array([0, 0, 1, 1, 2, 2, 2, 3, 4, 5, 6, 7]))
+
+
 def test_groups_name_the_group_of_every_image():
-    assert replace(TASK, groups=np.zeros(12, np.int64)).groups.sum() == 0
+    assert replace(TASK, groups=np.arange(12) // 6).groups.sum() == 6
     with pytest.raises(MetanetError, match=r"the group of each of its 12 images, got the shape \(6,\)"):
         replace(TASK, groups=np.zeros(6, np.int64))
 

@@ -46,15 +46,14 @@ def test_the_fingerprint_names_everything_that_decides_the_batches():
     other_pixel = GREY.copy()
     other_pixel[0, 0, 0] ^= 1
     others = [
-        ArrayImages("h", GREY, LABELS, CLASSES),
         ArrayImages("g", other_pixel, LABELS, CLASSES),
         ArrayImages("g", GREY, 1 - LABELS, CLASSES),
         ArrayImages("g", GREY, LABELS, ("a", "c")),
         ArrayImages("g", GREY, LABELS, CLASSES, mean=0.4),
         ArrayImages("g", GREY.reshape(4, 3, 27), LABELS, CLASSES),
     ]
-    assert base.fingerprint == ArrayImages("g", GREY.copy(), LABELS.astype(np.int32), CLASSES).fingerprint
-    assert len({base.fingerprint, *(other.fingerprint for other in others)}) == 7
+    assert base.fingerprint == ArrayImages("h", GREY.copy(), LABELS.astype(np.int32), CLASSES).fingerprint
+    assert len({base.fingerprint, *(other.fingerprint for other in others)}) == 6
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from metanet.bench.cells.plan import check_request
 from metanet.bench.cells.report import Tables, tables_of, write_report
 from metanet.bench.cells.run import Summary, run_cells
 from metanet.bench.cells.scores import Point, averages_table, cells_table, points_of, summary_table
+from metanet.bench.cells.transfer import agreement_table, transfer_table
 
 __all__ = [
     "Cell",
@@ -20,6 +21,7 @@ __all__ = [
     "Row",
     "Summary",
     "Tables",
+    "agreement_table",
     "area",
     "averages_table",
     "cells_table",
@@ -36,6 +38,7 @@ __all__ = [
     "run_cells",
     "summary_table",
     "tables_of",
+    "transfer_table",
     "without_table",
     "write_leaks",
     "write_report",

@@ -16,7 +16,8 @@ from metanet.bench.task import Answers
 from metanet.metrics import METRICS
 from metanet.runs import fingerprint, plain, write_json
 
-FORMAT = 1
+FORMAT = 2
+PLAIN = ("backbone", "task", "probe", "percent", "seed", "metric", "about", "n_train", "record")  # fields as they are
 DRAWN = ("percent", "seed", "train")  # what differs between the cells of one backbone, task and probe
 
 
@@ -26,6 +27,7 @@ class Cell:
 
     backbone, task   their names, for tables
     probe            its name in PROBES
+    metric           the task's, a name in METRICS; it decides no answer
     percent, seed    of the drawn training images
     about            all that decides the answers: digests of weights, architecture, images, ids; view, probe, draw
     classes          names of the classes
@@ -39,6 +41,7 @@ class Cell:
     probe: str
     percent: float
     seed: int
+    metric: str
     about: Mapping[str, Any]
     classes: tuple[str, ...]
     n_train: int
@@ -49,11 +52,6 @@ class Cell:
     def key(self) -> str:
         """Names the cell by what decides its answers, and by nothing else."""
         return fingerprint(self.about)
-
-    @property
-    def metric(self) -> str:
-        """The task's, a name in METRICS."""
-        return str(self.about["metric"])
 
     @property
     def value(self) -> float:
@@ -76,8 +74,10 @@ def write_cell(path: Path, cell: Cell) -> None:
         "probe": cell.probe,
         "percent": cell.percent,
         "seed": cell.seed,
+        "metric": cell.metric,
         "metrics": {name: metric.value(answers.predicted, answers.truth) for name, metric in METRICS.items()},
         "chosen": answers.chosen,
+        "transfer": answers.transfer,
         "n_train": cell.n_train,
         "n_test": len(answers.truth),
         "about": cell.about,
@@ -103,9 +103,10 @@ def read_cell(path: Path) -> Cell:
             raise ValueError("its SHA-256 is another one than it says")
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}, known is {FORMAT}")
-        answers = Answers(unpack(content["predicted"]), unpack(content["truth"]), content["chosen"], content["curve"])
-        fields = {name: content[name] for name in ("backbone", "task", "probe", "percent", "seed", "about", "n_train")}
-        return Cell(**fields, classes=tuple(content["classes"]), answers=answers, record=content["record"])
+        chosen, curve, transfer = (content[name] for name in ("chosen", "curve", "transfer"))
+        answers = Answers(unpack(content["predicted"]), unpack(content["truth"]), chosen, curve, transfer)
+        fields = {name: content[name] for name in PLAIN}
+        return Cell(**fields, classes=tuple(content["classes"]), answers=answers)
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, DeflateError, json.JSONDecodeError) as error:
         raise ValueError(f"it is not a whole cell: {type(error).__name__}") from None
 

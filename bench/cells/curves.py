@@ -44,10 +44,19 @@ def told(needed: float, first: float) -> str:
     return f"≤ {first:g} %" if needed <= first else f"{needed:.3g} %"
 
 
+def curves_of(averages: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `averages_table` for `efficiency_table`, with the average as task: of averages over several tasks,
+    the same ones at each percentage and for each backbone, so that their points make curves."""
+    if averages.empty:
+        return averages
+    same = averages.groupby("average")["names"].transform("nunique") == 1
+    return averages[same & (averages["tasks"] > 1)].rename(columns={"average": "task"})
+
+
 def efficiency_table(summary: pd.DataFrame, targets: Mapping[str, float] | float | None = None) -> pd.DataFrame:
     """How much of a task's training images each backbone takes for a score.
 
-    summary   of `summary_table`
+    summary   of `summary_table` or `curves_of`
     targets   by task, or one for all; None: 95 % of the best mean on the task
 
     Columns: task, backbone, probe, baseline, target, needed (% of the training images, infinity where not reached),

@@ -2,7 +2,8 @@
 
 `cells/KEY.json` holds a cell, named by what decides its answers alone. `index.json` says which cells the tables hold
 and under which names: a renamed backbone is not scored again, and the cells of weights that have changed since under
-one name are left out of its means.
+one name are left out of its means. `opened.jsonl` says when test images were opened for which cell, also by runs that
+were killed before the cell was finished.
 """
 
 import json
@@ -10,7 +11,8 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from time import time
 
@@ -20,7 +22,7 @@ from metanet.bench.cells.cell import Cell, read_cell, setting_of, write_cell
 from metanet.errors import MetanetError
 from metanet.runs import open_run, write_json
 
-INDEX, CELLS, LOCK = "index.json", "cells", ".lock"
+INDEX, CELLS, OPENINGS, LOCK = "index.json", "cells", "opened.jsonl", ".lock"
 LITTER = 3600.0  # seconds after which a file that was being written belongs to a process that was killed
 
 
@@ -28,6 +30,7 @@ LITTER = 3600.0  # seconds after which a file that was being written belongs to 
 class Row:
     """One place of a table: the names, and the key of the cell that fills it.
 
+    metric     the task's: it decides no answer, so it is no part of the key
     baseline   whether the backbone is there for comparison alone
     setting    what it shares with the other cells of its backbone, task and probe
     """
@@ -37,6 +40,7 @@ class Row:
     probe: str
     percent: float
     seed: int
+    metric: str
     baseline: bool
     setting: str
     key: str
@@ -69,16 +73,28 @@ class CellFolder:
                     litter.unlink()
 
     def plan(self, rows: Sequence[Row]) -> None:
-        """Adds rows to the index; those of an earlier setting of the same backbone, task and probe leave it."""
+        """Adds rows to the index; those of an earlier setting of the same backbone, task and probe leave it, those of
+        another metric take the new one."""
         with FileLock(self.path / LOCK):
             settings = {row.line: row.setting for row in rows}
+            metrics = {row.task: row.metric for row in rows}
             new = {(*row.line, row.percent, row.seed) for row in rows}
             kept = [
-                row
+                replace(row, metric=metrics.get(row.task, row.metric))
                 for row in _index(self.path)
                 if settings.get(row.line, row.setting) == row.setting and (*row.line, row.percent, row.seed) not in new
             ]
             write_json(self.path / INDEX, {"rows": [asdict(row) for row in [*kept, *rows]]})
+
+    def opening(self, rows: Sequence[Row]) -> str:
+        """Writes down that test images are opened now for these cells, before they are; returns when that is."""
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        lines = [
+            json.dumps({"opened": now, "backbone": row.backbone, "task": row.task, "cell": row.key}) for row in rows
+        ]
+        with FileLock(self.path / LOCK), open(self.path / OPENINGS, "a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+        return now
 
     def write(self, cell: Cell) -> None:
         """Writes a finished cell, wholly or not at all."""
@@ -98,7 +114,7 @@ def load_results(path: str | os.PathLike[str]) -> Results:
     folder = Path(path)
     rows = _index(folder)
     found = {row.key: _read(folder / CELLS / f"{row.key}.json") for row in rows}
-    finished = [(row, cell) for row in rows if (cell := found[row.key]) is not None]
+    finished = [(row, replace(cell, metric=row.metric)) for row in rows if (cell := found[row.key]) is not None]
     if not finished:
         raise MetanetError(
             f"{str(folder)!r} holds no finished cell: name a folder that `metanet bench run --out` has filled"
@@ -136,5 +152,13 @@ def _index(folder: Path) -> list[Row]:
 def row_of(cell: Cell, *, baseline: bool) -> Row:
     """The row that a cell fills under its own names."""
     return Row(
-        cell.backbone, cell.task, cell.probe, cell.percent, cell.seed, baseline, setting_of(cell.about), cell.key
+        backbone=cell.backbone,
+        task=cell.task,
+        probe=cell.probe,
+        percent=cell.percent,
+        seed=cell.seed,
+        metric=cell.metric,
+        baseline=baseline,
+        setting=setting_of(cell.about),
+        key=cell.key,
     )

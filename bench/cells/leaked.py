@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from metanet.runs import atomic_write, open_run, write_json
 from metanet.stats import Interval
 
 FILE, PAIRS = "leaks.json", "leaks.csv"
-FORMAT = 1
+FORMAT = 2
 NONE = Interval(np.nan, np.nan, np.nan, np.nan)
 
 
@@ -31,6 +31,7 @@ class Doubles:
     n_test         test images of the task
     of, by         as the columns of `leaks`
     positions      of the doubles among the test images, sorted; none where it was looked for and nothing found
+    limits         how far apart doubles may be, for whoever reads the file
     """
 
     task: str
@@ -40,35 +41,55 @@ class Doubles:
     of: str
     by: str
     positions: tuple[int, ...]
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def question(self) -> tuple[str, str, str, str]:
+        """What it answers; of two answers the later one counts."""
+        return self.images, self.test, self.of, self.by
 
 
-def doubles_of(task: Task, pairs: pd.DataFrame, compared: Sequence[tuple[str, str]]) -> list[Doubles]:
+def doubles_of(
+    task: Task,
+    pairs: pd.DataFrame,
+    compared: Sequence[tuple[str, str]],
+    limits: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Doubles]:
     """What `leaks` found on a task, image by image.
 
     compared   (of, by) that were looked at, found or not
+    limits     of each kind of evidence
     """
     place = {image: position for position, image in enumerate(task.test.tolist())}
     about = (task.name, task.images.fingerprint, ids_sha256(task.test), len(task.test))
     found = []
     for of, by in compared:
         own = pairs.loc[(pairs["of"] == of) & (pairs["by"] == by), "test"]
-        found.append(Doubles(*about, of, by, tuple(sorted(place[image] for image in own.unique().tolist()))))
+        positions = tuple(sorted(place[image] for image in own.unique().tolist()))
+        found.append(Doubles(*about, of, by, positions, (limits or {}).get(by, {})))
     return found
 
 
-def write_leaks(
-    folder: str | os.PathLike[str], pairs: pd.DataFrame, doubles: Sequence[Doubles], limits: Mapping[str, Any]
-) -> Path:
+def write_leaks(folder: str | os.PathLike[str], pairs: pd.DataFrame, doubles: Sequence[Doubles]) -> Path:
     """Writes every pair as leaks.csv and what a report needs of them as leaks.json; returns the path of the pairs.
 
-    limits   how far apart doubles may be, for whoever reads the file
+    What an earlier look found among other images, or by other evidence, stays.
+
+    pairs   columns task, of and by at least
 
     Raises:
         MetanetError: the folder cannot be written.
     """
     place = open_run(folder)
+    asked = {one.question for one in doubles}
+    earlier = [one for one in read_leaks(place) if one.question not in asked]
+    if earlier and (place / PAIRS).exists():
+        known = pd.read_csv(place / PAIRS)
+        kept = pd.MultiIndex.from_tuples([(one.task, one.of, one.by) for one in earlier])
+        known = known[pd.MultiIndex.from_frame(known[["task", "of", "by"]]).isin(kept)]
+        pairs = pd.concat([rows for rows in (known, pairs) if len(rows)] or [pairs], ignore_index=True)
     atomic_write(place / PAIRS, pairs.to_csv(index=False))
-    write_json(place / FILE, {"format": FORMAT, "limits": limits, "doubles": [asdict(one) for one in doubles]})
+    write_json(place / FILE, {"format": FORMAT, "doubles": [asdict(one) for one in [*earlier, *doubles]]})
     return place / PAIRS
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from metanet.bench.cells.compare import POOLED
 from metanet.bench.cells.curves import told
+from metanet.bench.cells.transfer import agreement_table
 from metanet.bench.cells.wide import label
 from metanet.report import Bars, Html, Plot, Radar, Section, figure, page, paragraph, table
 
@@ -22,6 +23,7 @@ def page_of(found: "Tables", plots: Plots) -> str:
     sections = [
         Section("Scores", [*_wide(found), *_figures(plots, "bars", "radar")]),
         Section("Data efficiency", list(_efficiency(found, plots))),
+        Section("Scores without a fit", list(_transfer(found))),
         Section("Differences", list(_differences(found))),
         Section("Doubles among the test images", list(_doubles(found))),
         Section("Every mean, with both intervals", list(_summary(found))),
@@ -82,6 +84,37 @@ def _efficiency(found: "Tables", plots: Plots) -> Iterator[Html]:
         "logarithm of the share; the mean of the curve is over that logarithm, too"
     )
     yield table(pd.DataFrame(rows), caption=caption)
+
+
+def _transfer(found: "Tables") -> Iterator[Html]:
+    if found.transfer.empty:
+        return
+    percent = found.percents[-1]
+    probes = list(dict.fromkeys(found.transfer["probe"]))
+    shown = pd.DataFrame(
+        [
+            {
+                "backbone": label(row, probes),
+                "task": row["task"],
+                "LogME": f"{row['logme']:.3f}",
+                "H-score": f"{row['h_score']:.2f}",
+                "test score": f"{100 * row['value']:.1f}",
+            }
+            for row in found.transfer[found.transfer["percent"] == percent].to_dict("records")
+        ]
+    )
+    caption = (
+        f"From the features of {percent:g} % of the training images alone: log evidence an image of Bayesian linear "
+        "regression, and how much of the features' variance lies between the classes (at most classes - 1, which it is "
+        "with no more images than features). All percentages stand in transfer.csv"
+    )
+    yield table(shown, caption=caption)
+    agreement = agreement_table(found.transfer)
+    if len(agreement):
+        names = {"percent": "%", "logme": "LogME", "h_score": "H-score"}
+        caption = "Kendall's tau between these and the test score over all backbones and baselines of a task"
+        formats = {"%": "g", "LogME": "+.2f", "H-score": "+.2f"}
+        yield table(agreement.rename(columns=names), caption=caption, formats=formats)
 
 
 def _differences(found: "Tables") -> Iterator[Html]:

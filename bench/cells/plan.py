@@ -59,6 +59,7 @@ class Plan:
             probe=self.probe,
             percent=float(draw.percent),
             seed=draw.seed,
+            metric=self.task.metric,
             baseline=self.baseline,
             setting=setting_of(about),
             key=fingerprint(about),
@@ -119,7 +120,6 @@ def _of_backbone(name: str, backbone: Backbone) -> dict[str, Any]:
 def _of_task(task: Task) -> dict[str, Any]:
     return {
         "kind": task.kind,
-        "metric": task.metric,
         "images": task.images.fingerprint,
         "test": ids_sha256(task.test),
         "groups": groups_sha256(task),

@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from metanet.bench.cells.compare import compare
-from metanet.bench.cells.curves import efficiency_table
+from metanet.bench.cells.curves import curves_of, efficiency_table
 from metanet.bench.cells.drawn import curve, task_plots
 from metanet.bench.cells.folder import Results
 from metanet.bench.cells.leaked import doubles_table, read_leaks, tested, without_table
 from metanet.bench.cells.page import page_of
 from metanet.bench.cells.scores import Point, averages_table, cells_table, points_of, summary_table
+from metanet.bench.cells.transfer import transfer_table
 from metanet.bench.cells.wide import aggregates_of, latex, wide_table
 from metanet.report import Bars, Plot, Radar
 from metanet.runs import atomic_write, open_run
@@ -26,7 +27,8 @@ class Tables:
     cells          one row a cell
     summary        one row a backbone, task, probe and percentage
     averages       the same over tasks
-    efficiency     how much data a score takes
+    efficiency     how much data a score takes, on a task or an average
+    transfer       scores of the features that need no fit; see `transfer_table`
     differences    each backbone against the first one, at the largest percentage
     doubles        how many test images have doubles, where `metanet bench leaks` wrote into the folder; else no row
     without        the scores with and without these images
@@ -37,6 +39,7 @@ class Tables:
     summary: pd.DataFrame
     averages: pd.DataFrame
     efficiency: pd.DataFrame
+    transfer: pd.DataFrame
     differences: pd.DataFrame
     doubles: pd.DataFrame
     without: pd.DataFrame
@@ -59,13 +62,15 @@ def tables_of(results: Results, *, targets: Mapping[str, float] | float | None =
     points = points_of(results)
     summary = summary_table(points)
     averages = averages_table(points, aggregates_of(list(dict.fromkeys(summary["task"]))))
+    curves = (summary, curves_of(averages))
     doubles = [] if results.folder is None else tested(points, read_leaks(results.folder))
     return Tables(
         results,
         cells_table(results),
         summary,
         averages,
-        efficiency_table(summary, targets),
+        pd.concat([efficiency_table(rows, targets) for rows in curves if len(rows)], ignore_index=True),
+        transfer_table(points),
         _differences(points),
         doubles_table(doubles),
         without_table(points, doubles),
@@ -81,7 +86,7 @@ def write_report(found: Tables, out: str | os.PathLike[str] | None = None) -> Pa
         MetanetError: `out` cannot be written.
     """
     place = open_run(found.results.folder if out is None else out)
-    for name in ("cells", "summary", "averages", "efficiency", "differences"):
+    for name in ("cells", "summary", "averages", "efficiency", "transfer", "differences"):
         atomic_write(place / f"{name}.csv", getattr(found, name).to_csv(index=False))
     if len(found.without):
         atomic_write(place / "without-doubles.csv", found.without.to_csv(index=False))

@@ -2,9 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +13,7 @@ from metanet.bench.cells.folder import CellFolder
 from metanet.bench.cells.plan import Draw, Plan, plans_of
 from metanet.bench.features import FeatureCache, Features
 from metanet.bench.probes import PROBES
-from metanet.bench.task import Answers, Task, shown_at
+from metanet.bench.task import Answers, Probe, Task, shown_at
 from metanet.data import Ids, ImageSource, View
 from metanet.errors import MetanetError
 from metanet.model import Backbone
@@ -88,7 +87,7 @@ def run_cells(
     forwards, hits, computed = read.forwards, read.hits, 0
     for plan in track(plans, "scoring", quiet=quiet):
         missing = [draw for draw in plan.draws if folder.read(plan.row(draw).key) is None]
-        for cell in _cells(plan, missing, read):
+        for cell in _cells(plan, missing, read, folder):
             folder.write(cell)
             computed += 1
     return Summary(
@@ -101,16 +100,19 @@ def run_cells(
 
 
 class Watched:
-    """Reads features, and notes when those of a task's test images are asked for."""
+    """Reads features, and has it written down, before it does, when those of a task's test images are asked for.
 
-    def __init__(self, extract: Callable[..., Features], task: Task) -> None:
-        self.extract, self.task = extract, task
+    opening  writes it down, and says when that was
+    """
+
+    def __init__(self, extract: Callable[..., Features], task: Task, opening: Callable[[], str]) -> None:
+        self.extract, self.task, self.opening = extract, task, opening
         self.opened: list[str] = []
 
     def __call__(self, backbone: Backbone, images: ImageSource, ids: Ids, view: View | int) -> Features:
         """As `extract`."""
         if np.isin(ids, self.task.test).any():
-            self.opened.append(datetime.now(timezone.utc).isoformat(timespec="milliseconds"))
+            self.opened.append(self.opening())
         return self.extract(backbone, images, ids, view)
 
     def only(self) -> str:
@@ -120,40 +122,44 @@ class Watched:
         return self.opened[0]
 
 
-def _cells(plan: Plan, draws: Sequence[Draw], extract: Cache) -> list[Cell]:
+def _cells(plan: Plan, draws: Sequence[Draw], extract: Cache, folder: CellFolder) -> list[Cell]:
     """The cells of the draws. Draws of the same images share their answers: 100 % is one draw for all seeds."""
-    distinct = {draw.sha256: draw for draw in draws}
-    if not distinct:
+    if not draws:
         return []
     start = time.monotonic()
     try:
-        ids = np.unique(np.concatenate([draw.ids for draw in distinct.values()]))
+        ids = np.unique(np.concatenate([draw.ids for draw in draws]))
         extract(plan.backbone, plan.task.images, ids, shown_at(plan.backbone, plan.task))  # all at once is fastest
-        found = _answers(plan, list(distinct.values()), extract)
+        found = _answers(plan, draws, extract, folder)
     except MetanetError as error:
         raise MetanetError(f"backbone {plan.name!r} on {plan.task.name!r}: {error}") from None
     seconds = {"seconds": round(time.monotonic() - start, 3), "cells in these seconds": len(draws)}
     record = {"baseline": plan.baseline, **seconds, **manifest({})}
-    answered = dict(zip(distinct, found, strict=True))
-    return [_cell(plan, draw, *answered[draw.sha256], record) for draw in draws]
+    return [_cell(plan, draw, *found[draw.sha256], record) for draw in draws]
 
 
-def _answers(plan: Plan, draws: Sequence[Draw], extract: Cache) -> list[tuple[Answers, str]]:
-    """The answers of each draw, and when the test images were opened for it: a probe that can, answers all together.
+def _answers(plan: Plan, draws: Sequence[Draw], extract: Cache, folder: CellFolder) -> dict[str, tuple[Answers, str]]:
+    """By the digest of each different draw its answers, and when the test images were opened for it: a probe that can,
+    answers all together.
 
     Raises:
         MetanetError: the probe opened them more than once for a cell, or never.
     """
-    watched = Watched(extract, plan.task)
-    probe = PROBES[plan.probe](extract=watched)
-    if many := getattr(probe, "many", None):
-        together = many(plan.backbone, plan.task, [draw.ids for draw in draws])
-        return [(answers, watched.only()) for answers in together]
-    found: list[tuple[Answers, str]] = []
-    for draw in draws:
-        watched.opened.clear()
-        answers = probe.answers(plan.backbone, plan.task, draw.ids)
-        found.append((answers, watched.only()))
+    distinct = {draw.sha256: draw.ids for draw in draws}
+
+    def probe(own: Collection[str]) -> tuple[Probe, Watched]:
+        rows = [plan.row(draw) for draw in draws if draw.sha256 in own]
+        watched = Watched(extract, plan.task, lambda: folder.opening(rows))
+        return PROBES[plan.probe](extract=watched), watched
+
+    all_at_once, watched = probe(distinct)
+    if many := getattr(all_at_once, "many", None):
+        together = many(plan.backbone, plan.task, list(distinct.values()))
+        return {name: (answers, watched.only()) for name, answers in zip(distinct, together, strict=True)}
+    found = {}
+    for name, ids in distinct.items():
+        alone, watched = probe([name])
+        found[name] = alone.answers(plan.backbone, plan.task, ids), watched.only()
     return found
 
 
@@ -164,6 +170,7 @@ def _cell(plan: Plan, draw: Draw, answers: Answers, opened: str, record: Mapping
         probe=plan.probe,
         percent=float(draw.percent),
         seed=draw.seed,
+        metric=plan.task.metric,
         about=plan.about_cell(draw),
         classes=plan.task.images.classes,
         n_train=len(draw.ids),

@@ -88,6 +88,7 @@ def cells_table(results: Results) -> pd.DataFrame:
                 "n_train": cell.n_train,
                 "n_test": len(cell.answers.truth),
                 **cell.answers.chosen,
+                **cell.answers.transfer,
                 "ids_sha256": cell.about["train"],
                 "key": row.key,
             }

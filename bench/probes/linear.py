@@ -1,15 +1,16 @@
 """The linear probe: ridge regression on the pooled features."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from metanet.bench.features import extract
 from metanet.bench.probes.eigen import decompose_subsets
-from metanet.bench.probes.protocol import Extract, Where, answered, answers_of, check_kind, check_where, numbers
+from metanet.bench.probes.protocol import Extract, Where, answered, check_kind, check_where, numbers
 from metanet.bench.probes.ridge import RidgeLoo, check_parts
+from metanet.bench.probes.transfer import transfer_scores
 from metanet.bench.task import Answers, Task, shown_at
 from metanet.data import Ids, ids_sha256
 from metanet.metrics import METRICS
@@ -34,12 +35,13 @@ class LinearProbe:
         check_where(self.where)
 
     def answers(self, backbone: Backbone, task: Task, ids: Ids) -> Answers:
-        """The predicted classes, and every penalty with its leave-one-out accuracy and error.
+        """The predicted classes, and every penalty with its leave-one-out accuracy and error; where the test images
+        are scored, with LogME and the H-score of the training images, too.
 
         Raises:
             MetanetError: the task is not one of classification, or as `extract` and `RidgeLoo.fit`.
         """
-        return answers_of(RidgeLoo.fit, self.where, self.extract, backbone, task, ids)
+        return self.many(backbone, task, [ids])[0]
 
     def many(self, backbone: Backbone, task: Task, draws: Sequence[Ids]) -> list[Answers]:
         """`answers` for each of several draws of training images, as percentages and seeds make them.
@@ -61,8 +63,12 @@ class LinearProbe:
             ids = drawn[place]
             groups = None if task.groups is None else task.groups[ids]
             fitted = RidgeLoo.of(eigen, images.labels[ids], len(images.classes), groups)
-            scores = fitted.held_out if test is None else fitted.scores(test)
-            found[ids_sha256(ids)] = answered(fitted, scores, images.labels[ids if test is None else task.test])
+            if test is None:
+                found[ids_sha256(ids)] = answered(fitted, fitted.held_out, images.labels[ids])
+                continue
+            transfer = transfer_scores(eigen, images.labels[ids], len(images.classes))
+            own = answered(fitted, fitted.scores(test), images.labels[task.test])
+            found[ids_sha256(ids)] = replace(own, transfer=transfer)
         return [found[ids_sha256(ids)] for ids in draws]
 
     def run(self, backbone: Backbone, task: Task, ids: Ids) -> Iterator[tuple[str, float]]:

@@ -32,13 +32,13 @@ def run(args: argparse.Namespace) -> int:
     against = [read_known(path) for path in args.against]
     check_names(against)
     looked = compared(against, features=bool(features))
+    limits = {"dhash": {"near": near}, "features": {"cosine": cosine, "network": args.model}}
     pieces, doubles = [], []
     for task in tasks:
         found = leaks(task, against=against, near=near, least_cosine=cosine, **features)
-        doubles += doubles_of(task, found, looked)
+        doubles += doubles_of(task, found, looked, limits)
         pieces.append(found.assign(task=task.name)[["task", *found]])
-    limits = {"near": near, **({"cosine": cosine, "network": args.model} if features else {})}
-    path = write_leaks(args.out or args.folder or "runs/leaks", pd.concat(pieces, ignore_index=True), doubles, limits)
+    path = write_leaks(args.out or args.folder or "runs/leaks", pd.concat(pieces, ignore_index=True), doubles)
     counts, scores = doubles_table(doubles), without_table(points, doubles)
     if args.json:
         return emit({"doubles": counts.to_dict("records"), "scores": scores.to_dict("records")})

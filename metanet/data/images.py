@@ -79,8 +79,8 @@ class ArrayImages:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of name, shape, normalisation, classes, labels and pixels."""
-        about = repr((self.name, self.pixels.shape, self.mean, self.std, self.classes))
+        """SHA-256 of shape, normalisation, classes, labels and pixels."""
+        about = repr((self.pixels.shape, self.mean, self.std, self.classes))
         digest = hashlib.sha256(about.encode())
         digest.update(self.labels.astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(self.pixels).data)
