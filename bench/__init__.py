@@ -1,5 +1,6 @@
 """GV-B: frozen backbones scored by probes on percentages of a task's training images."""
 
+from metanet.bench.adapters import Headless, headless, torchvision_backbone
 from metanet.bench.baselines import Constant, RawPixels, default_baselines, random_twin, timm_backbone
 from metanet.bench.cache import DiskCache
 from metanet.bench.evaluate import ProbeEvaluator, evaluator
@@ -21,6 +22,7 @@ __all__ = [
     "Constant",
     "DiskCache",
     "FeatureCache",
+    "Headless",
     "LinearProbe",
     "LogisticCv",
     "LogisticProbe",
@@ -38,6 +40,7 @@ __all__ = [
     "default_baselines",
     "evaluator",
     "extract",
+    "headless",
     "leaks",
     "leave_out",
     "load_suite",
@@ -49,6 +52,7 @@ __all__ = [
     "score",
     "shown_at",
     "timm_backbone",
+    "torchvision_backbone",
     "without",
     "write_prints",
 ]

@@ -1,5 +1,6 @@
 """Backbones to compare with: what any score must beat, and timm's networks."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -85,10 +86,11 @@ def timm_backbone(name: str, *, pretrained: bool = False, seed: int = 0) -> Back
 
 
 def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
-    """A newly initialised network of the same architecture as a MetaNet or one of timm's networks, with its view.
+    """A newly initialised network of the same architecture, with its view: a MetaNet, one of timm's networks, one that
+    has a method `rebuild(seed)`, or a copy of any other of whose layers each can initialise itself.
 
     Raises:
-        MetanetError: the backbone does not say what its architecture is.
+        MetanetError: the backbone does not say what its architecture is, and has parameters outside such layers.
     """
     spec = getattr(backbone, "spec", None)
     if isinstance(spec, ArchSpec):
@@ -99,10 +101,26 @@ def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
             if view := getattr(backbone, "view", None):
                 cast(Any, twin).view = view
             return twin
-    raise MetanetError(
-        f"the architecture of a {type(backbone).__name__} is not known: pass `baselines` "
-        "with a randomly initialised one among them"
-    )
+    if callable(rebuild := getattr(backbone, "rebuild", None)):
+        return cast(Backbone, rebuild(seed))
+    return _initialised_again(backbone, seed)
+
+
+def _initialised_again(backbone: Backbone, seed: int) -> Backbone:
+    """A copy whose layers have drawn their values anew, by torch's own way for each."""
+    twin = copy.deepcopy(cast(nn.Module, backbone))
+    drawn = [part for part in twin.modules() if callable(getattr(part, "reset_parameters", None))]
+    known = {id(value) for part in drawn for value in part.parameters()}
+    if any(id(value) not in known for value in twin.parameters()):
+        raise MetanetError(
+            f"the architecture of a {type(backbone).__name__} is not known: pass `baselines` "
+            "with a randomly initialised one among them, or give it a method rebuild(seed)"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part in drawn:
+            cast(Any, part).reset_parameters()
+    return cast(Backbone, twin)
 
 
 def default_baselines(backbones: Mapping[str, Backbone]) -> dict[str, Backbone]:

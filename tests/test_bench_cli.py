@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from metanet.bench import Task, suites
-from metanet.cli import bench_run, main
+from metanet.cli import bench_networks, main
 from metanet.data import ArrayImages
 from metanet.errors import MetanetError
 
@@ -129,7 +129,7 @@ def test_reports_and_comparisons_of_a_folder(here, capsys):
         ("bench run net.json --resolution 0", "`resolution` of task 'mnist-5k' must be at least 1, got 0"),
         (
             "bench run net.json --weights packaged",
-            "--weights packaged is for networks of timm, named timm:NAME, got net.json: leave it out",
+            "--weights packaged is for networks of timm and torchvision, named timm:NAME or",
         ),
         ("bench report net.json", "'net.json' holds no finished cell: name a folder that `metanet bench run --out`"),
         ("bench report nowhere", "'nowhere' holds no finished cell: name a folder that `metanet bench run --out`"),
@@ -183,9 +183,9 @@ def test_the_tasks_are_listed(here, capsys):
 
 def test_networks_stand_beside_those_of_a_suite(monkeypatch):
     asked = []
-    monkeypatch.setattr(bench_run, "network", lambda name, weights: asked.append((name, weights)) or object())
+    monkeypatch.setattr(bench_networks, "network", lambda name, weights: asked.append((name, weights)) or object())
     args = {"networks": ["a.json"], "model": ["timm:x"], "weights": "packaged", "suite": "packaged", "alone": False}
-    found = bench_run._entrants(SimpleNamespace(**args))
+    found = bench_networks.entrants(SimpleNamespace(**args))
     assert list(found) == ["a.json", "timm:x (packaged)", "mobilenet_v2 (packaged)", "MN-B4 (random)"]
     assert asked == [
         ("a.json", "packaged"),
@@ -193,9 +193,9 @@ def test_networks_stand_beside_those_of_a_suite(monkeypatch):
         ("mobilenet_v2", "packaged"),
         ("MN-B4", "random"),
     ]
-    alone = bench_run._entrants(SimpleNamespace(**args | {"alone": True}))
+    alone = bench_networks.entrants(SimpleNamespace(**args | {"alone": True}))
     assert list(alone) == ["a.json", "timm:x (packaged)"]
-    plain = bench_run._entrants(SimpleNamespace(**args | {"suite": None, "weights": "random", "model": []}))
+    plain = bench_networks.entrants(SimpleNamespace(**args | {"suite": None, "weights": "random", "model": []}))
     assert list(plain) == ["a.json"]
     with pytest.raises(MetanetError, match="got 'timm:x' twice"):
-        bench_run._entrants(SimpleNamespace(**args | {"networks": ["timm:x"]}))
+        bench_networks.entrants(SimpleNamespace(**args | {"networks": ["timm:x"]}))

@@ -47,6 +47,14 @@ COLUMNS = [
 ]
 
 
+class Shifted(RawPixels):
+    """Raw pixels and a parameter that no layer draws."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.ones(1))
+
+
 def pixels(ids):
     return DIGITS.batch(ids, 8).flatten(1).numpy()
 
@@ -163,7 +171,7 @@ def test_raw_pixels_of_large_images_are_averaged():
         (lambda: score({}, TASK, percents=(101,)), "a percentage must be above 0 and at most 100, got 101"),
         (lambda: score({"raw pixels": RawPixels()}, TASK, baselines={"raw pixels": RawPixels()}), "rename it"),
         (lambda: score({"x": nn.Identity()}, TASK, baselines={}), "backbone 'x': a backbone must have"),
-        (lambda: score({"x": RawPixels()}, TASK), "backbone 'x': the architecture of a RawPixels is not known"),
+        (lambda: score({"x": Shifted()}, TASK), "backbone 'x': the architecture of a Shifted is not known"),
         (lambda: timm_backbone("test_resne"), "unknown timm model 'test_resne': did you mean 'test_resnet"),
     ],
 )

@@ -1,7 +1,8 @@
 """Scores frozen networks with probes on few labels, beside the majority class, raw pixels and the same networks with
 random weights; reports, compares, and looks after the data sets.
 
-NETWORK is a name, a spec file (.json), a saved network (.safetensors), or timm:NAME for any network of timm.
+NETWORK is a name, a spec file (.json), a saved network (.safetensors), timm:NAME or torchvision:NAME for a classifier
+of these libraries, or MODULE:FUNCTION for a function of your own that gives a torch.nn.Module.
 """
 
 import argparse
@@ -82,7 +83,7 @@ def _weights_argument(parser: argparse.ArgumentParser, what: str) -> None:
         "--weights",
         default="random",
         choices=("random", "packaged", "pretrained"),
-        help=f"of {what} given by a name of timm: random, from an installed package, or from timm's hub "
+        help=f"of {what} of timm and torchvision: random, from an installed package, or from the library's hub "
         "(default: %(default)s)",
     )
 

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 def _features(args: argparse.Namespace) -> dict[str, Any]:
     """What `leaks` compares features with; nothing where no network is given."""
     from metanet.bench import DiskCache, extract
-    from metanet.cli.bench_run import network
+    from metanet.cli.bench_networks import network
     from metanet.errors import MetanetError
 
     if args.model is None:

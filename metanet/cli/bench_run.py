@@ -1,4 +1,4 @@
-"""`metanet bench run`: which networks on which tasks, and what came out."""
+"""`metanet bench run`: networks on tasks, and what came out."""
 
 import argparse
 import sys
@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metanet.bench import Task
-    from metanet.model import Backbone
 
-BESIDE = ("mobilenet_v2", "MN-B4")  # what a suite has beside the given networks: packaged weights, random ones
 SIDE, OFFICIAL_SIDE = 32, 224  # pixels, for packaged images and for those of GV-B
 
 
@@ -22,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
     from metanet.bench import DiskCache, extract
     from metanet.bench.cells import check_request, load_results, run_cells, tables_of, write_report
     from metanet.bench.suites import SEED
+    from metanet.cli.bench_networks import baselines, entrants
     from metanet.cli.bench_results import show
     from metanet.cli.bench_seen import check_unseen
     from metanet.cli.output import emit
@@ -29,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     seeds = tuple(range(args.seeds))
     check_request(args.probe, args.percents, seeds)
     check_device(args.device)
-    entrants = _entrants(args)
+    networks = entrants(args)
     tasks = tasks_of(args)
     if not args.data_root:
         check_unseen([*args.networks, *args.model], tasks, SEED if args.suite else args.seed)
@@ -37,14 +36,14 @@ def run(args: argparse.Namespace) -> int:
         args.cache, dtype="float16" if args.half else "float32", extract=partial(extract, device=args.device)
     )
     summary = run_cells(
-        entrants,
+        networks,
         tasks,
         args.out,
         percents=args.percents,
         seeds=seeds,
         probe=args.probe,
         cache=cache,
-        baselines=_baselines(entrants),
+        baselines=baselines(networks),
         quiet=args.quiet or None,
     )
     found = tables_of(load_results(args.out))
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         return emit(found.cells.to_dict("records"))
     show(found)
     print(summary)
-    print(f"open {page}, then type: metanet bench compare {_pair(list(entrants))} --in {args.out}")
+    print(f"open {page}, then type: metanet bench compare {_pair(list(networks))} --in {args.out}")
     return 0
 
 
@@ -76,60 +75,6 @@ def _pair(names: list[str]) -> str:
     from shlex import quote
 
     return " ".join(quote(name) for name in [*names, "raw pixels"][:2])
-
-
-def _entrants(args: argparse.Namespace) -> "dict[str, Backbone]":
-    """The networks by name. Two networks may have one name and other weights, so the name says which they have."""
-    from metanet.bench import PACKAGED
-    from metanet.errors import MetanetError
-
-    given = [*args.networks, *args.model]
-    if given and args.weights != "random" and not any(n.startswith("timm:") or n in PACKAGED for n in given):
-        raise MetanetError(
-            f"--weights {args.weights} is for networks of timm, named timm:NAME, got {', '.join(given)}: leave it out"
-        )
-    found: dict[str, Any] = {}
-    for name in given:
-        told = f"{name} ({args.weights})" if name.startswith("timm:") and args.weights != "random" else name
-        if told in found:
-            raise MetanetError(f"each network must be given once, got {name!r} twice: leave one out")
-        found[told] = network(name, args.weights)
-    if args.suite and not args.alone:
-        for name in BESIDE:
-            packaged = name == BESIDE[0]
-            told = f"{name} (packaged)" if packaged else f"{name} (random)"
-            if told not in found and name not in found:
-                found[told] = network(name, "packaged" if packaged else "random")
-    if not found:
-        raise MetanetError("a run scores at least one network, got none: name one, as in `metanet bench run MN-B4`")
-    return found
-
-
-def _baselines(entrants: "dict[str, Backbone]") -> "dict[str, Backbone]":
-    """The usual ones; a random initialisation is named after the architecture, not after its weights."""
-    from metanet.bench import default_baselines
-
-    short = {
-        name.removeprefix("timm:").removesuffix(" (packaged)").removesuffix(" (pretrained)"): name for name in entrants
-    }
-    if len(short) < len(entrants):  # one architecture with several weights
-        return default_baselines(entrants)
-    return default_baselines({name: entrants[told] for name, told in short.items()})
-
-
-def network(name: str, weights: str) -> Any:
-    """A network ready to be scored.
-
-    weights   of one of timm's: "random", "packaged" or "pretrained"
-    """
-    from metanet.bench import PACKAGED, packaged_backbone, timm_backbone
-    from metanet.factory import create
-
-    if weights == "packaged" and (name.startswith("timm:") or name in PACKAGED):
-        return packaged_backbone(name)
-    if name.startswith("timm:"):
-        return timm_backbone(name.removeprefix("timm:"), pretrained=weights == "pretrained")
-    return create(name) if name.endswith(".safetensors") else create(name, seed=0)
 
 
 def tasks_of(args: argparse.Namespace) -> "list[Task]":
