@@ -144,5 +144,5 @@ def test_a_function_of_python_names_a_network(tmp_path, monkeypatch, capsys):
         ("your_nets:small", "got 'your_nets:small' (No module named 'your_nets')"),
         ("my_nets:text", "'my_nets:text' must give a torch.nn.Module, got str"),
     ):
-        assert main(["bench", "run", name, "--suite", "packaged", "--alone"]) == 1
+        assert main(["bench", "run", name, "--suite", "packaged", "--alone"]) == 2
         assert sentence in capsys.readouterr().err
