@@ -10,10 +10,12 @@ from metanet.searchers.result import Scored, SearchResult
 from metanet.searchers.samplers import SAMPLERS, AgingEvolution, RandomFeasible
 from metanet.searchers.search import load_result, search
 from metanet.searchers.space import SearchSpace
+from metanet.searchers.table import ChoiceTable
 
 __all__ = [
     "SAMPLERS",
     "AgingEvolution",
+    "ChoiceTable",
     "CoefficientGrid",
     "Controls",
     "Evaluator",

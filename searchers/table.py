@@ -1,0 +1,294 @@
+"""A plain table of choices as a search space: tabular benchmarks, hyperparameters, anything that is no network.
+
+table = ChoiceTable("cells", {"op": ("none", "conv"), "width": (8, 16)}, {"macs": {"op": (0, 9), "width": (1, 2)}})
+search(table, lambda row: score(row["op"], row["width"]), constraints="macs <= 10")
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import Trial
+
+from metanet.errors import MetanetError, unknown
+from metanet.search_spaces.constraints import METRICS, Constraint, parse_constraints
+
+Rows = NDArray[np.int64]
+
+LISTED = 2**18  # rows of a table that are listed and priced at once; larger tables are drawn from by rejection
+BATCH = 2**12  # rows of a rejected draw
+DRAWS = 2**20  # rows drawn before a request counts as one that nothing keeps
+MIXES = 64  # of two parents, until one is feasible
+KEPT = 4  # sets of constraints whose feasible rows are remembered
+
+
+@dataclass(frozen=True)
+class TableGene:
+    """A name and the values to choose from."""
+
+    name: str
+    choices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row of choices: `row["op"]` is the value of a gene."""
+
+    indices: tuple[int, ...]
+    values: Mapping[str, Any] = field(compare=False)
+
+    @property
+    def id(self) -> str:
+        """The positions of its choices."""
+        return "-".join(map(str, self.indices))
+
+    def __getitem__(self, gene: str) -> Any:
+        return self.values[gene]
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceTable:
+    """Every combination of the choices of some genes.
+
+    choices    values by name of the gene: texts, whole or real numbers, booleans or None
+    costs      whole numbers by metric and gene, one a choice: a row costs their sum; genes left out cost nothing
+    row_costs  whole numbers by metric and row (the tuple of its values), for every row: added to those of its choices
+
+    Metrics are those of the language of constraints: macs, params, activations, memory (bytes), latency (nanoseconds).
+    Rows are drawn uniformly from the feasible ones: up to 2^18 rows are listed, from more it is drawn until rows fit.
+    """
+
+    name: str
+    choices: Mapping[str, Sequence[Any]]
+    costs: Mapping[str, Mapping[str, Sequence[int]]] | None = None
+    row_costs: Mapping[str, Mapping[tuple[Any, ...], int]] | None = None
+
+    def __post_init__(self) -> None:
+        for gene in self.genes:
+            _check_gene(gene)
+        for metric, parts in (self.costs or {}).items():
+            self._check_metric(metric)
+            for name, values in parts.items():
+                if name not in self.choices:
+                    raise unknown(f"gene in the {metric} of the table {self.name!r}", name, self.choices)
+                if len(values) != len(self.choices[name]):
+                    raise MetanetError(
+                        f"the {metric} of {name!r} must be one number a choice, got {len(values)} for "
+                        f"{len(self.choices[name])} choices"
+                    )
+        for metric, by_row in (self.row_costs or {}).items():
+            self._check_metric(metric)
+            if self.size > LISTED:
+                raise MetanetError(
+                    f"the {metric} of whole rows can be given for up to {LISTED:,} rows, the table {self.name!r} has "
+                    f"{self.size:,}: give costs by choice"
+                )
+            missing = next((key for key in map(_key, self._rows(self._listed)) if key not in by_row), None)
+            if missing is not None:
+                raise MetanetError(f"the {metric} of rows must be given for every row, got none for {missing}")
+
+    def _check_metric(self, metric: str) -> None:
+        if metric not in METRICS:
+            raise unknown(f"cost of the table {self.name!r}", metric, METRICS)
+
+    @cached_property
+    def genes(self) -> tuple[TableGene, ...]:
+        """The rows of the table, in the order in which they were given."""
+        return tuple(TableGene(name, tuple(values)) for name, values in self.choices.items())
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """How many choices each gene has."""
+        return tuple(len(gene.choices) for gene in self.genes)
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return math.prod(self.counts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of genes, choices and costs."""
+        rows = {m: [[list(row), cost] for row, cost in by.items()] for m, by in (self.row_costs or {}).items()}
+        values = [[[gene.name, gene.choices] for gene in self.genes], self.costs, rows]
+        return hashlib.sha256(json.dumps(values, default=_plain).encode()).hexdigest()
+
+    def sample(self, n: int, constraints: str | None = None, *, seed: int | Sequence[int]) -> list[TableRow]:
+        """`n` rows, uniform over the feasible ones, with replacement. Raises MetanetError where there are none."""
+        rng = np.random.default_rng(seed)
+        if self.size <= LISTED:
+            rows = self.allowed(constraints)
+            return self._rows(rows[rng.integers(len(rows), size=n)])
+        return self._rows(self._drawn(n, parse_constraints(constraints), rng))
+
+    def allowed(self, constraints: str | None = None) -> Rows:
+        """(n, genes) all feasible rows, in lexical order. Raises MetanetError where there are none, or too many."""
+        known: dict[str | None, Rows] = self.__dict__.setdefault("_allowed", {})
+        if constraints not in known:
+            rules = parse_constraints(constraints)
+            rows = self._listed[self._keeps(self._listed, rules)]
+            if not len(rows):
+                raise self._nothing(rules)
+            if len(known) >= KEPT:
+                known.pop(next(iter(known)))
+            known[constraints] = rows
+        return known[constraints]
+
+    def neighbours(self, row: Sequence[int] | Rows, constraints: str | None = None) -> Rows:
+        """(n, genes) the feasible rows that differ from a row in one gene."""
+        changed = np.repeat(np.arange(len(self.counts)), [count - 1 for count in self.counts])
+        steps = np.concatenate([np.arange(1, count) for count in self.counts])
+        rows = np.repeat(np.asarray(row, np.int64)[None], len(changed), axis=0)
+        at = np.arange(len(changed)), changed
+        rows[at] = (rows[at] + steps) % np.array(self.counts)[changed]
+        return np.asarray(rows[self._keeps(rows, parse_constraints(constraints))])
+
+    def mutate(self, spec: TableRow, rng: np.random.Generator, constraints: str | None = None) -> TableRow:
+        """A feasible row with one gene changed, uniform among these; where there is none any other feasible row."""
+        rows = self.neighbours(spec.indices, constraints)
+        if not len(rows) and self.size <= LISTED:
+            rows = self.allowed(constraints)
+        elif not len(rows):
+            rows = self._drawn(MIXES, parse_constraints(constraints), rng)
+        rows = rows[(rows != np.array(spec.indices)).any(1)]
+        if not len(rows):
+            raise MetanetError(f"the table {self.name!r} holds a single row here: there is nothing to mutate into")
+        return self._rows(rows[rng.integers(len(rows), size=1)])[0]
+
+    def crossover(self, a: TableRow, b: TableRow, rng: np.random.Generator, constraints: str | None = None) -> TableRow:
+        """Each gene of either parent, with equal chances, drawn until the row is feasible; else `a`."""
+        picks = rng.integers(0, 2, size=(MIXES, len(self.counts))).astype(bool)
+        rows = np.where(picks, a.indices, b.indices)
+        keep = np.flatnonzero(self._keeps(rows, parse_constraints(constraints)))
+        return self._rows(rows[keep[:1]])[0] if len(keep) else a
+
+    def encode(self, spec: TableRow) -> Rows:
+        """Position of the choice of each gene, (genes,)."""
+        return np.array(spec.indices, np.int64)
+
+    def decode(self, row: Sequence[int] | Rows, /) -> TableRow:
+        """The row of these positions. Raises MetanetError where a gene has no such choice."""
+        indices = np.asarray(row, np.int64)
+        if indices.shape != (len(self.counts),) or ((indices < 0) | (indices >= self.counts)).any():
+            raise MetanetError(
+                f"a row of {self.name!r} is one position a gene, each below {self.counts}, got {indices.tolist()}"
+            )
+        return self._rows(indices[None])[0]
+
+    def contains(self, spec: TableRow) -> bool:
+        """Whether its positions and values are those of this table."""
+        inside = len(spec.indices) == len(self.counts) and all(
+            0 <= index < count for index, count in zip(spec.indices, self.counts, strict=True)
+        )
+        return inside and dict(self.decode(spec.indices).values) == dict(spec.values)
+
+    def feasible(self, spec: TableRow, constraints: str | None) -> bool:
+        """Whether a row keeps the constraints."""
+        return bool(self._keeps(self.encode(spec)[None], parse_constraints(constraints))[0])
+
+    def price(self, spec: TableRow) -> dict[str, int]:
+        """Each cost that the table has."""
+        return {metric: int(value[0]) for metric, value in self.priced(self.encode(spec)[None]).items()}
+
+    def priced(self, rows: Rows) -> dict[str, Rows]:
+        """(n,) each cost of rows (n, genes)."""
+        found = {metric: np.zeros(len(rows), np.int64) for metric in (*(self.costs or {}), *(self.row_costs or {}))}
+        for metric, parts in (self.costs or {}).items():
+            for column, gene in enumerate(self.genes):
+                if gene.name in parts:
+                    found[metric] += np.array(parts[gene.name], np.int64)[rows[:, column]]
+        for metric, values in self._by_row.items():
+            found[metric] += values[np.ravel_multi_index(tuple(rows.T), self.counts)]
+        return found
+
+    def distributions(self) -> dict[str, CategoricalDistribution]:
+        """Every gene that has a choice, as Optuna knows it."""
+        return {gene.name: CategoricalDistribution(gene.choices) for gene in self.genes if len(gene.choices) > 1}
+
+    def suggest(self, trial: Trial) -> TableRow:
+        """Asks an Optuna trial for every gene; the row may be infeasible."""
+        picked = [
+            gene.choices.index(trial.suggest_categorical(gene.name, gene.choices)) if len(gene.choices) > 1 else 0
+            for gene in self.genes
+        ]
+        return self.decode(picked)
+
+    def _rows(self, rows: Rows) -> list[TableRow]:
+        return [
+            TableRow(tuple(row), {gene.name: gene.choices[i] for gene, i in zip(self.genes, row, strict=True)})
+            for row in rows.tolist()
+        ]
+
+    @cached_property
+    def _listed(self) -> Rows:
+        if self.size > LISTED:
+            raise MetanetError(
+                f"the table {self.name!r} has {self.size:,} rows, which is more than the {LISTED:,} that are listed: "
+                "take `sample`"
+            )
+        return np.stack(np.unravel_index(np.arange(self.size), self.counts), axis=1).astype(np.int64)
+
+    @cached_property
+    def _by_row(self) -> dict[str, Rows]:
+        """(size,) each cost of whole rows, in lexical order."""
+        keys = [_key(row) for row in self._rows(self._listed)] if self.row_costs else []
+        return {m: np.array([by_row[key] for key in keys], np.int64) for m, by_row in (self.row_costs or {}).items()}
+
+    def _keeps(self, rows: Rows, rules: Sequence[Constraint]) -> NDArray[np.bool_]:
+        """(n,) which rows keep all rules."""
+        costs = self.priced(rows) if rules else {}
+        for rule in rules:
+            if rule.metric not in costs:
+                has = f"has {', '.join(costs)}" if costs else "has no costs"
+                raise MetanetError(f"the table {self.name!r} has no {rule.metric} to constrain: it {has}")
+        keep = np.ones(len(rows), bool)
+        for rule in rules:
+            keep &= (costs[rule.metric] >= rule.low) & (costs[rule.metric] <= rule.high)
+        return keep
+
+    def _drawn(self, n: int, rules: Sequence[Constraint], rng: np.random.Generator) -> Rows:
+        """(n, genes) rows that keep the rules, drawn until so many do."""
+        found: list[Rows] = []
+        have = tried = 0
+        while have < n:
+            rows = np.stack([rng.integers(count, size=BATCH) for count in self.counts], axis=1)
+            found.append(rows[self._keeps(rows, rules)])
+            have, tried = have + len(found[-1]), tried + BATCH
+            if not have and tried >= DRAWS:
+                raise self._nothing(rules)
+        return np.concatenate([np.zeros((0, len(self.counts)), np.int64), *found])[:n]
+
+    def _nothing(self, rules: Sequence[Constraint]) -> MetanetError:
+        """Says what could be attained: the nearest value of a rule that nothing keeps, else that rules collide."""
+        asked = ", ".join(map(str, rules))
+        for rule in rules if self.size <= LISTED else ():
+            values = self.priced(self._listed)[rule.metric]
+            away = np.maximum(np.maximum(rule.low - values, values - rule.high), 0)
+            if away.min() > 0:
+                near = f"the nearest has {int(values[away.argmin()]):_}"
+                return MetanetError(f"no row of the table {self.name!r} keeps {rule}: {near}")
+        how = "" if self.size <= LISTED else f" of {DRAWS:,} that were drawn"
+        return MetanetError(f"no row of the table {self.name!r}{how} keeps {asked} at once: loosen one of them")
+
+
+def _check_gene(gene: TableGene) -> None:
+    if not gene.choices or len(set(gene.choices)) < len(gene.choices):
+        raise MetanetError(f"the choices of {gene.name!r} must be distinct and at least one, got {gene.choices}")
+    for value in gene.choices:
+        if not isinstance(value, str | int | float | bool | None):
+            raise MetanetError(f"a choice of {gene.name!r} must be a text, a number or None, got {value!r}")
+
+
+def _key(row: TableRow) -> tuple[Any, ...]:
+    return tuple(row.values.values())
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else list(value)

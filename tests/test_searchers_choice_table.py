@@ -1,0 +1,157 @@
+"""A table of choices is a search space: everything by brute force over all rows."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metanet.errors import MetanetError
+from metanet.searchers import ChoiceTable, SearchSpace
+from metanet.searchers.table import TableRow
+
+CHOICES = {"op": ("none", "skip", "conv"), "width": (8, 16), "fixed": (None,), "depth": (1, 2, 3)}
+MACS = {"op": (0, 1, 9), "width": (1, 2), "depth": (0, 4, 8)}
+PARAMS = {row: 1000 * i for i, row in enumerate(itertools.product(*CHOICES.values()))}
+TABLE = ChoiceTable("cells", CHOICES, {"macs": MACS}, {"params": PARAMS})
+LIMIT = "macs <= 9, params in [2k, 14k]"
+
+
+def brute(low: int = 2_000, high: int = 14_000, macs: int = 9) -> set[tuple[Any, ...]]:
+    """All rows within the limits, by a loop."""
+    found = set()
+    for i, (op, width, fixed, depth) in enumerate(itertools.product(*CHOICES.values())):
+        cost = dict(zip(CHOICES["op"], MACS["op"], strict=True))[op]
+        cost += {8: 1, 16: 2}[width] + {1: 0, 2: 4, 3: 8}[depth]
+        if cost <= macs and low <= 1000 * i <= high:
+            found.add((op, width, fixed, depth))
+    return found
+
+
+def values(row: TableRow) -> tuple[Any, ...]:
+    return tuple(row[name] for name in CHOICES)
+
+
+def test_the_feasible_rows_are_those_of_brute_force_and_each_is_drawn_as_often() -> None:
+    space: SearchSpace[TableRow] = TABLE
+    expected = brute()
+    assert {values(TABLE.decode(row)) for row in TABLE.allowed(LIMIT)} == expected
+    drawn = space.sample(4_000, LIMIT, seed=0)
+    counts = {row: sum(values(one) == row for one in drawn) for row in expected}
+    assert sum(counts.values()) == 4_000
+    mean = 4_000 / len(expected)
+    chi = sum((count - mean) ** 2 / mean for count in counts.values())
+    assert chi < len(expected) + 4 * np.sqrt(2 * len(expected))
+    assert [row.id for row in drawn[:50]] == [row.id for row in space.sample(4_000, LIMIT, seed=0)[:50]]
+
+
+@given(st.tuples(*(st.integers(0, len(values) - 1) for values in CHOICES.values())))
+def test_every_row_is_read_back_priced_and_judged(indices: tuple[int, ...]) -> None:
+    row = TABLE.decode(indices)
+    assert tuple(TABLE.encode(row)) == indices
+    assert row.id == "-".join(map(str, indices))
+    assert TABLE.contains(row)
+    assert TABLE.price(row)["params"] == PARAMS[values(row)]
+    assert TABLE.price(row)["macs"] == MACS["op"][indices[0]] + MACS["width"][indices[1]] + MACS["depth"][indices[3]]
+    assert TABLE.feasible(row, LIMIT) == (values(row) in brute())
+
+
+@given(st.integers(0, len(brute()) - 1), st.integers(0, len(brute()) - 1), st.integers(0, 2**32 - 1))
+def test_mutation_changes_one_gene_and_crossover_takes_from_either(a: int, b: int, seed: int) -> None:
+    one, other = (TABLE.decode(TABLE.allowed(LIMIT)[i]) for i in (a, b))
+    rng = np.random.default_rng(seed)
+    mutant = TABLE.mutate(one, rng, LIMIT)
+    near = {row for row in brute() if sum(x != y for x, y in zip(row, values(one), strict=True)) == 1}
+    assert {values(TABLE.decode(row)) for row in TABLE.neighbours(one.indices, LIMIT)} == near
+    assert values(mutant) in (near or brute() - {values(one)})
+    child = TABLE.crossover(one, other, rng, LIMIT)
+    assert values(child) in brute()
+    assert all(gene in pair for gene, *pair in zip(values(child), values(one), values(other), strict=True))
+
+
+def test_a_row_without_neighbours_jumps_and_an_only_row_says_so() -> None:
+    macs = {(0, 0): 1, (0, 1): 5, (1, 0): 5, (1, 1): 1}
+    apart = ChoiceTable("apart", {"a": (0, 1), "b": (0, 1)}, None, {"macs": macs})
+    rng = np.random.default_rng(0)
+    assert apart.mutate(apart.decode([0, 0]), rng, "macs <= 1").indices == (1, 1)
+    with pytest.raises(MetanetError, match="'cells' holds a single row here"):
+        TABLE.mutate(TABLE.decode([0, 0, 0, 0]), rng, "macs <= 1")
+
+
+def test_a_large_table_is_drawn_from_by_rejection() -> None:
+    genes = {f"g{i}": range(4) for i in range(20)}
+    large = ChoiceTable("large", genes, {"macs": genes})
+    drawn = large.sample(300, "macs <= 20", seed=1)
+    assert len(drawn) == 300
+    assert all(sum(row.indices) <= 20 for row in drawn)
+    assert large.sample(0, seed=0) == []
+    with pytest.raises(MetanetError, match="no row of the table 'large' of 1,048,576 that were drawn keeps macs <= 0"):
+        large.sample(1, "macs <= 0", seed=0)
+    with pytest.raises(MetanetError, match="more than the 262,144 that are listed: take `sample`"):
+        large.allowed()
+    lonely = ChoiceTable("large", dict(large.choices), {"macs": {"g0": (0, 9, 9, 9), "g1": (0, 0, 0, 9)}})
+    assert lonely.mutate(large.decode([0] * 20), np.random.default_rng(0), "macs <= 0").indices != (0,) * 20
+
+
+def test_optuna_sees_the_genes_that_have_a_choice() -> None:
+    assert list(TABLE.distributions()) == ["op", "width", "depth"]
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    assert {name: TABLE.suggest(trial)[name] for name in trial.params} == trial.params
+
+
+def test_the_fingerprint_is_that_of_genes_choices_and_costs() -> None:
+    assert ChoiceTable("other", CHOICES, {"macs": MACS}, {"params": PARAMS}).fingerprint == TABLE.fingerprint
+    others = [
+        ChoiceTable("cells", CHOICES, {"macs": MACS}),
+        ChoiceTable("cells", CHOICES, {"macs": {**MACS, "width": (1, 3)}}, {"params": PARAMS}),
+        ChoiceTable("cells", {**CHOICES, "width": (8, 24)}, {"macs": MACS}),
+        ChoiceTable("cells", {**CHOICES, "depth": (3, 2, 1)}, {"macs": MACS}),
+    ]
+    assert len({table.fingerprint for table in (TABLE, *others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({"op": ()},), "the choices of 'op' must be distinct and at least one, got ()"),
+        (({"op": (1, 1)},), "the choices of 'op' must be distinct and at least one, got (1, 1)"),
+        (({"op": ((1, 2),)},), "a choice of 'op' must be a text, a number or None, got (1, 2)"),
+        (({"op": (1,)}, {"flops": {"op": (1,)}}), "unknown cost of the table 't' 'flops'"),
+        (({"op": (1,)}, {"macs": {"po": (1,)}}), "unknown gene in the macs of the table 't' 'po': did you mean 'op'"),
+        (({"op": (1,)}, {"macs": {"op": (1, 2)}}), "the macs of 'op' must be one number a choice, got 2 for 1 choices"),
+        (({"op": (1, 2)}, None, {"macs": {(1,): 5}}), "the macs of rows must be given for every row, got none"),
+        (
+            ({f"{i}": (0, 1) for i in range(19)}, None, {"macs": {}}),
+            "the macs of whole rows can be given for up to 262,144 rows, the table 't' has 524,288: give",
+        ),
+    ],
+)
+def test_a_wrong_table_is_said_in_one_sentence(arguments: Any, message: str) -> None:
+    with pytest.raises(MetanetError) as failure:
+        ChoiceTable("t", *arguments)
+    assert message in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("macs <= 0", "no row of the table 'cells' keeps macs <= 0: the nearest has 1"),
+        ("params >= 18k", "no row of the table 'cells' keeps params >= 18_000: the nearest has 17_000"),
+        ("macs <= 1, params >= 5k", "no row of the table 'cells' keeps macs <= 1, params >= 5_000 at once: loosen one"),
+        ("memory <= 1", "the table 'cells' has no memory to constrain: it has macs, params"),
+    ],
+)
+def test_what_cannot_be_kept_is_said_in_one_sentence(limit: str, message: str) -> None:
+    with pytest.raises(MetanetError) as failure:
+        TABLE.sample(1, limit, seed=0)
+    assert message in str(failure.value)
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0], [3, 0, 0, 0], [0, -1, 0, 0]])
+def test_a_row_that_is_none_is_refused(row: list[int]) -> None:
+    with pytest.raises(MetanetError, match="a row of 'cells' is one position a gene, each below"):
+        TABLE.decode(row)
+    assert not TABLE.contains(TableRow(tuple(row), {}))
