@@ -77,7 +77,7 @@ def test_wrong_options_are_said_in_one_sentence(options: dict[str, Any]) -> None
     (name,) = options
     with pytest.raises(MetanetError, match=f"`{name}` of AgingEvolution must be a whole number of at least 1, got "):
         AgingEvolution(**options)
-    assert str(AgingEvolution(population=9)) == "AgingEvolution(population=9, tournament=5)"
+    assert str(AgingEvolution(population=9)) == "AgingEvolution(population=9, tournament=5, first=10)"
 
 
 def test_a_parent_without_neighbours_gives_way_to_chance() -> None:

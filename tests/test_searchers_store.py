@@ -130,7 +130,10 @@ def test_a_damaged_study_is_refused_and_left_as_it_is(
     [
         ({"seed": 1}, "seed was 0, now 1"),
         ({"constraints": "macs <= 9"}, "constraints was None, now 'macs <= 9'"),
-        ({"sampler": "random"}, "sampler was 'AgingEvolution(population=25, tournament=5)', now 'RandomFeasible()'"),
+        (
+            {"sampler": "random"},
+            "sampler was 'AgingEvolution(population=25, tournament=5, first=10)', now 'RandomFeasible()'",
+        ),
         ({"objectives": {"accuracy": "minimize"}}, "objectives was {'accuracy': 'maximize'}, now"),
         ({"space": TableSpace(count=5)}, "space_fingerprint was"),
         ({"evaluate": lambda spec: 1.0}, "evaluator was 'test_searchers_table.score', now"),

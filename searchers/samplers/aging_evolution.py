@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from metanet.errors import MetanetError
 from metanet.searchers.history import complete, genome_of
-from metanet.searchers.samplers.native import NativeSampler
+from metanet.searchers.samplers.native import NativeSampler, check_counts
 from metanet.searchers.space import SearchSpace
 
 MUTANTS = 100  # tried before a slot falls back on a random architecture
@@ -24,25 +24,25 @@ MUTANTS = 100  # tried before a slot falls back on a random architecture
 class AgingEvolution(NativeSampler):
     """Mutates the winner of a tournament among the youngest; the old die, however good (algorithm 1). One objective.
 
-    population   how many of the last complete trials are alive (P); so many random ones come first
+    population   how many of the last complete trials are alive (P)
     tournament   how many of them, drawn with replacement, compete to be the parent (S)
+    first        how many random ones come first: fewer than `population`, and children fill it up. The paper's first
+                 population is all random, which is a small part of its 20,000 trials, and a large one of 100
     """
 
     one_objective: ClassVar[bool] = True
 
     population: int = 25
     tournament: int = 5
+    first: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("population", "tournament"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise MetanetError(f"`{name}` of AgingEvolution must be a whole number of at least 1, got {value!r}")
+        check_counts(self, "population", "tournament", "first")
 
     def candidates(self, space: SearchSpace[Any], study: optuna.Study, slot: int) -> Iterator[Any]:
-        """Mutants of tournament winners once the first population is there, random architectures after them."""
+        """Mutants of tournament winners once the first random ones are there, random architectures after them."""
         alive = complete(study)[-self.population :]
-        if len(alive) < self.population:
+        if len(alive) < min(self.first, self.population):
             return self.draws(space, slot)
         return chain(self._mutants(space, study, alive, slot), self.draws(space, slot))
 

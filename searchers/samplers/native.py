@@ -92,7 +92,7 @@ class NativeSampler(BaseSampler, abc.ABC):
         return RandomSampler(seed=seed).sample_independent(study, trial, param_name, param_distribution)
 
     def __str__(self) -> str:
-        own = [f for f in fields(self) if f not in fields(NativeSampler)]
+        own = [f for f in fields(self) if f not in fields(NativeSampler) and f.repr]
         return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in own)})"
 
     def _space(self, study: optuna.Study) -> SearchSpace[Any]:
@@ -101,3 +101,13 @@ class NativeSampler(BaseSampler, abc.ABC):
             name = type(self).__name__
             raise MetanetError(f"{name} has no space: make it as {name}(space=space), or hand it to `search`")
         return self.space
+
+
+def check_counts(sampler: NativeSampler, *names: str) -> None:
+    """Raises MetanetError where an option that counts something is no whole number of at least 1."""
+    for name in names:
+        value = getattr(sampler, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise MetanetError(
+                f"`{name}` of {type(sampler).__name__} must be a whole number of at least 1, got {value!r}"
+            )

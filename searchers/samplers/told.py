@@ -1,0 +1,98 @@
+"""What a sampler may know of a study and of a space, as arrays: rows of choices and their values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from metanet.search_spaces.space import Space
+from metanet.search_spaces.variation import feasible_neighbours
+from metanet.searchers.history import Genome, genome, genome_of, live
+from metanet.searchers.space import SearchSpace
+from metanet.searchers.table import ChoiceTable
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Told:
+    """The architectures of a study, oldest first, each once.
+
+    rows     (n, genes) of those with a result
+    values   (n, objectives) their results, more is better; the mean where one was evaluated several times
+    failed   (m, genes) those whose evaluation failed
+    running  (k, genes) those that are being evaluated
+    """
+
+    rows: Rows
+    values: Floats
+    failed: Rows
+    running: Rows
+
+
+def signs(study: optuna.Study) -> Floats:
+    """(objectives,) what to multiply values by so that more is better."""
+    return np.array([1.0 if direction is StudyDirection.MAXIMIZE else -1.0 for direction in study.directions])
+
+
+def value_of(study: optuna.Study, trial: FrozenTrial) -> float | None:
+    """The one objective of a trial, more is better; None where it has no result (yet)."""
+    if trial.state is not TrialState.COMPLETE or trial.values is None:
+        return None
+    return float(trial.values[0] * signs(study)[0])
+
+
+def told(space: SearchSpace[Any], study: optuna.Study) -> Told:
+    """What the study knows so far."""
+    results: dict[Genome, list[Sequence[float]]] = {}
+    failed: dict[Genome, None] = {}
+    running: dict[Genome, None] = {}
+    for trial in live(study):
+        key = genome_of(space, trial)
+        if key is None:
+            continue
+        if trial.state is TrialState.COMPLETE and trial.values is not None:
+            results.setdefault(key, []).append(trial.values)
+        else:
+            (running if trial.state is TrialState.RUNNING else failed)[key] = None
+    genes = len(space.genes)
+    values = np.array([np.mean(values, axis=0) for values in results.values()])
+    return Told(
+        as_rows(results, genes),
+        values.reshape(-1, len(study.directions)) * signs(study),
+        as_rows([key for key in failed if key not in results], genes),
+        as_rows([key for key in running if key not in results], genes),
+    )
+
+
+def as_rows(keys: Any, genes: int) -> Rows:
+    """(n, genes) of genomes; of none, too."""
+    return np.array(list(keys), np.int64).reshape(-1, genes)
+
+
+def neighbours(space: SearchSpace[Any], key: Genome, constraints: str | None) -> list[Genome]:
+    """The feasible architectures that differ from one in a single gene, each once and in a fixed order."""
+    if isinstance(space, ChoiceTable):
+        rows: Any = space.neighbours(key, constraints)
+    elif isinstance(space, Space):
+        rows = feasible_neighbours(space, np.array(key, np.int64), space.sampler(constraints))
+    else:
+        rows = _tried(space, key, constraints)
+    return [row for row in dict.fromkeys(map(tuple, np.asarray(rows).tolist())) if row != key]
+
+
+def _tried(space: SearchSpace[Any], key: Genome, constraints: str | None) -> list[Genome]:
+    found = []
+    for column, gene in enumerate(space.genes):
+        for choice in range(len(gene.choices)):
+            if choice != key[column]:
+                spec = space.decode([*key[:column], choice, *key[column + 1 :]])
+                if space.feasible(spec, constraints):
+                    found.append(genome(space, spec))
+    return found
