@@ -65,7 +65,7 @@ class PolicyGradient(NativeSampler):
         return chain(self._drawn(space, logits, slot), self.draws(space, slot))
 
     def policy(self, space: SearchSpace[Any], rows: Rows, rewards: Floats) -> Floats:
-        """(genes, choices) logits after the rewards (n,) of rows (n, genes), batch by batch; -inf beyond the choices."""
+        """(genes, choices) logits after the rewards (n,) of rows (n, genes), batch by batch; -inf beyond choices."""
         counts = np.array([len(gene.choices) for gene in space.genes])
         logits = np.where(np.arange(counts.max())[None] < counts[:, None], 0.0, -np.inf)
         moments, step = np.zeros((2, *logits.shape)), 0
