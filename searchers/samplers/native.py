@@ -50,8 +50,8 @@ class NativeSampler(BaseSampler, abc.ABC):
         """Raises MetanetError where the sampler cannot climb so many objectives."""
         if self.one_objective and count > 1:
             raise MetanetError(
-                f"{type(self).__name__} climbs one objective, got {count}: take the sampler 'random' or one of "
-                "Optuna's, such as optuna.samplers.NSGAIISampler()"
+                f"{type(self).__name__} climbs one objective, got {count}: take the sampler 'pareto', 'predictor' or "
+                "'random', or one of Optuna's"
             )
 
     def draws(self, space: SearchSpace[Any], slot: int) -> Iterator[Any]:
