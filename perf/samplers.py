@@ -15,9 +15,9 @@ hypervolume of the true front that is missing: of the architectures that by what
 true values; the reference point is the worst value and the highest cost of the table.
 
 A sampler that proposes what it proposed before, or what breaks the limit (Optuna's own, which are told of it by
-`constraints_func`), pays an evaluation for it, as its user would. Seeds are shared: equal queries of equal seeds see
-equal runs, so differences are paired. Every run is a line of runs/samplers/*.jsonl, and what is there is not run again;
-perf/results/samplers.json sums up all of them.
+`trial.set_constraint`), pays an evaluation for it, as its user would. Seeds are shared: equal queries of equal seeds
+see equal runs, so differences are paired. Every run is a line of runs/samplers/*.jsonl, and what is there is not run
+again; perf/results/samplers.json sums up all of them.
 """
 
 import argparse
@@ -36,7 +36,6 @@ import numpy as np
 import optuna
 from nas_tables import Bench, load
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
-from optuna.trial import FrozenTrial
 
 from metanet.runs import manifest, track, write_json
 from metanet.searchers.history import GENES
@@ -59,19 +58,14 @@ ROOT = Path(__file__).parents[1]
 RESULTS, PIECES = ROOT / "perf" / "results" / "samplers.json", ROOT / "runs" / "samplers"
 BUDGETS = (25, 50, 100, 200)
 DEFAULT = "predictor"  # that the others are compared with
-OVER = "over"  # on a trial: whether it breaks the limit
 
 Visit = tuple[int, float]  # which row, and what was seen
 
 
-def _broken(trial: FrozenTrial) -> list[float]:
-    return [float(trial.user_attrs[OVER])]
-
-
 PEERS: dict[str, Callable[[int], BaseSampler]] = {
-    "TPE": lambda seed: TPESampler(seed=seed, constraints_func=_broken),
-    "NSGA-II": lambda seed: NSGAIISampler(seed=seed, population_size=20, constraints_func=_broken),
-    "GP": lambda seed: GPSampler(seed=seed, constraints_func=_broken),
+    "TPE": lambda seed: TPESampler(seed=seed),
+    "NSGA-II": lambda seed: NSGAIISampler(seed=seed, population_size=20),
+    "GP": lambda seed: GPSampler(seed=seed),
     "TPE, repeat-free": lambda seed: RepeatFree(sampler=TPESampler(seed=seed)),
     "NSGA-II, repeat-free": lambda seed: RepeatFree(sampler=NSGAIISampler(seed=seed, population_size=20)),
     "GP, repeat-free": lambda seed: RepeatFree(sampler=GPSampler(seed=seed)),
@@ -110,7 +104,8 @@ def visits(bench: Bench, name: str, seed: int, limit: str | None, front: bool) -
         seconds += time.process_time() - begin
         place = bench.place(row.indices)
         trial.set_user_attr(GENES, row.indices)
-        trial.set_user_attr(OVER, 2 * (not table.feasible(row, limit)) - 1)
+        if limit is not None:
+            trial.set_constraint("limit", 0.0 if table.feasible(row, limit) else 1.0)
         seen = bench.query(place, seed, times.get(place, 0))
         times[place] = times.get(place, 0) + 1
         found.append((place, seen))
@@ -213,7 +208,7 @@ def _intervals(values: list[list[float]]) -> list[list[float]]:
     if len(values) < 2:
         return [[value, value, value] for value in values[0]]
     found = [seeds_interval(column) for column in zip(*values, strict=True)]
-    return [[one.value, one.low, one.high] for one in found]
+    return [[one.mean, one.low, one.high] for one in found]
 
 
 def arguments() -> argparse.Namespace:

@@ -12,6 +12,7 @@ from family_tables import family, retrodicted, retrodiction
 from gvb_tables import gvb_layout, gvb_tasks, packaged_scores, packaged_times, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
+from sampler_tables import samplers
 from space_tables import exact, space_costs, space_draws, space_others, spaces
 from speed_tables import basics, forward, latency, limits, precision
 
@@ -28,6 +29,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "family_score": family_score,
     "times": times,
+    "samplers": samplers,
     "forward": forward,
     "limits": limits,
     "latency": latency,

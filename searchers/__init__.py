@@ -7,7 +7,16 @@ from metanet.searchers.executor import Executor, InProcess, Outcome
 from metanet.searchers.family import FamilySearch, RungSearch, search_family
 from metanet.searchers.kept import Tried
 from metanet.searchers.result import Scored, SearchResult
-from metanet.searchers.samplers import SAMPLERS, AgingEvolution, RandomFeasible
+from metanet.searchers.samplers import (
+    SAMPLERS,
+    AgingEvolution,
+    LocalSearch,
+    ParetoEvolution,
+    PolicyGradient,
+    PredictorGuided,
+    RandomFeasible,
+    RepeatFree,
+)
 from metanet.searchers.search import load_result, search
 from metanet.searchers.space import SearchSpace
 from metanet.searchers.table import ChoiceTable
@@ -23,8 +32,13 @@ __all__ = [
     "FamilySearch",
     "Growth",
     "InProcess",
+    "LocalSearch",
     "Outcome",
+    "ParetoEvolution",
+    "PolicyGradient",
+    "PredictorGuided",
     "RandomFeasible",
+    "RepeatFree",
     "RungSearch",
     "Scored",
     "SearchResult",

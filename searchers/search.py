@@ -17,7 +17,7 @@ from metanet.searchers.journal import Journal
 from metanet.searchers.progress import Progress, progress
 from metanet.searchers.propose import propose
 from metanet.searchers.result import SearchResult
-from metanet.searchers.samplers import SAMPLERS, AgingEvolution, Exhausted, NativeSampler
+from metanet.searchers.samplers import SAMPLERS, Exhausted, NativeSampler, PredictorGuided
 from metanet.searchers.space import S, SearchSpace
 from metanet.searchers.store import open_study, quiet_optuna, read_study
 
@@ -44,7 +44,7 @@ def search(
     objectives    "maximize" or "minimize" by the name of a number; {"accuracy": "maximize"} when not given
     constraints   text that the space understands, such as "macs <= 5M, params <= 400k"
     sampler       a name of SAMPLERS, a native sampler (bound to the space here), any Optuna sampler, or None for
-                  AgingEvolution; Optuna's may suggest the infeasible (repaired) or the known (answered by the study)
+                  PredictorGuided; Optuna's may suggest the infeasible (repaired) or the known (answered by the study)
     trials        how many the study holds in the end: the same call again goes on with an interrupted study, a call
                   with more trials extends a finished one
     store         an Optuna journal file
@@ -191,7 +191,7 @@ def _check_arguments(objectives: Mapping[str, str], trials: int, seed: int, max_
 
 def _sampler(sampler: str | BaseSampler | None) -> BaseSampler:
     if sampler is None:
-        return AgingEvolution()
+        return PredictorGuided()
     if isinstance(sampler, BaseSampler):
         return sampler
     if sampler not in SAMPLERS:

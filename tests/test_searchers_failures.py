@@ -86,7 +86,10 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path
         ({"seed": -1}, "`seed` must be a whole number of at least 0, got -1"),
         ({"max_failures": 0}, "`max_failures` must be a whole number of at least 1, got 0"),
         ({"constraints": "macs <= -1"}, "nothing keeps"),
-        ({"objectives": {"a": "maximize", "b": "maximize"}}, "AgingEvolution climbs one objective, got 2"),
+        (
+            {"objectives": {"a": "maximize", "b": "maximize"}, "sampler": "evolution"},
+            "AgingEvolution climbs one objective, got 2",
+        ),
     ],
 )
 def test_a_wrong_argument_is_said_in_one_sentence(options: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def test_points_are_ordered_by_front_and_crowding_as_by_hand() -> None:
     values = np.array([[0, 10], [10, 0], [2, 9], [6, 7], [1, 8], [5, 6], [0, 0]], float)
     assert crowding(values[:4]).tolist() == [np.inf, np.inf, 0.6 + 0.3, 0.8 + 0.9]
     assert best_first(values) == [0, 1, 3, 2, 4, 5, 6]
-    assert best_first(np.array([[3.0], [5.0], [4.0]])) == [1, 2, 0]
+    assert best_first(values, 3) == [0, 1, 3]
+    assert best_first(np.array([[3.0], [5.0], [4.0]]), 9) == [1, 2, 0]
     assert crowding(np.ones((3, 2))).tolist() == [np.inf, 0.0, np.inf]
 
 

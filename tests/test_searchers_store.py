@@ -132,7 +132,7 @@ def test_a_damaged_study_is_refused_and_left_as_it_is(
         ({"constraints": "macs <= 9"}, "constraints was None, now 'macs <= 9'"),
         (
             {"sampler": "random"},
-            "sampler was 'AgingEvolution(population=25, tournament=5, first=10)', now 'RandomFeasible()'",
+            "sampler was 'PredictorGuided(first=8, pool=200)', now 'RandomFeasible()'",
         ),
         ({"objectives": {"accuracy": "minimize"}}, "objectives was {'accuracy': 'maximize'}, now"),
         ({"space": TableSpace(count=5)}, "space_fingerprint was"),

@@ -43,7 +43,7 @@ class ParetoEvolution(NativeSampler):
         history = told(space, study)
         if len(history.rows) < self.first:
             return self.draws(space, slot)
-        parents = history.rows[best_first(history.values)[: self.population]]
+        parents = history.rows[best_first(history.values, self.population)]
         return chain(self._children(space, [space.decode(row) for row in parents], slot), self.draws(space, slot))
 
     def _children(self, space: SearchSpace[Any], parents: list[Any], slot: int) -> Iterator[Any]:
@@ -58,15 +58,17 @@ class ParetoEvolution(NativeSampler):
                 yield child
 
 
-def best_first(values: Floats) -> list[int]:
-    """The order of points (n, objectives), more is better: by front, within a front by crowding distance."""
+def best_first(values: Floats, most: int | None = None) -> list[int]:
+    """The order of points (n, objectives), more is better: by front, within a front by crowding distance; of the first
+    `most` alone where that is given."""
+    most = len(values) if most is None else min(most, len(values))
     order: list[int] = []
     left = np.arange(len(values))
-    while len(left):
+    while len(order) < most:
         front = left[non_dominated(-values[left])]
         order += front[np.argsort(-crowding(values[front]), kind="stable")].tolist()
         left = np.setdiff1d(left, front)
-    return order
+    return order[:most]
 
 
 def crowding(values: Floats) -> Floats:

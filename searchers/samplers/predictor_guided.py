@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from metanet.searchers.history import Genome, genome
+from metanet.searchers.history import Genome
 from metanet.searchers.predictor import (
     Code,
     Kernel,
@@ -20,7 +20,7 @@ from metanet.searchers.predictor import (
     warped,
 )
 from metanet.searchers.samplers.native import NativeSampler, check_counts
-from metanet.searchers.samplers.told import Floats, Rows, Told, as_rows, neighbours, told
+from metanet.searchers.samplers.told import Floats, Rows, Told, as_rows, drawn, neighbours, told
 from metanet.searchers.space import SearchSpace
 
 # The kernel is fitted anew when so many results are there, and kept in between: fitting is most of the work.
@@ -30,6 +30,7 @@ PARENTS = 6  # of the architectures told, whose neighbours are judged
 CLIMBS = 4  # times that the neighbours of the most promising candidates are judged, too
 CLIMBERS = 3  # whose neighbours these are
 OFFERED = 64  # candidates that are proposed before a slot falls back on random ones
+REMEMBERED = 1_000  # architectures whose neighbours are not looked up again
 SHARE = 0.05  # of the sum in the mix of several objectives (Knowles, "ParEGO", 2006, equation 2)
 
 
@@ -48,6 +49,7 @@ class PredictorGuided(NativeSampler):
 
     first: int = 8
     pool: int = 200
+    _near: dict[Genome, list[Genome]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _kernels: dict[bytes, Kernel] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -68,11 +70,9 @@ class PredictorGuided(NativeSampler):
         process, best = self._learnt(code, history, mixed)
         known = {tuple(row) for rows in (history.rows, history.failed, history.running) for row in rows.tolist()}
         expected = process(code.bits(history.rows))[0]
-        pool = dict.fromkeys(
-            genome(space, s) for s in space.sample(self.pool, self.constraints, seed=[self.seed, slot])
-        )
+        pool = dict.fromkeys(drawn(space, self.pool, self.constraints, [self.seed, slot]))
         for i in np.argsort(-expected, kind="stable")[:PARENTS]:
-            pool |= dict.fromkeys(neighbours(space, tuple(history.rows[i].tolist()), self.constraints))
+            pool |= dict.fromkeys(self._around(space, tuple(history.rows[i].tolist())))
         scores: dict[Genome, tuple[float, float]] = {}
         climbed: set[Genome] = set()
         for climb in range(CLIMBS + 1):
@@ -81,7 +81,7 @@ class PredictorGuided(NativeSampler):
             order = sorted(scores, key=lambda key: scores[key], reverse=True)
             for key in [key for key in order[:CLIMBERS] if key not in climbed] if climb < CLIMBS else ():
                 climbed.add(key)
-                pool |= dict.fromkeys(neighbours(space, key, self.constraints))
+                pool |= dict.fromkeys(self._around(space, key))
         return as_rows(order[:OFFERED], len(space.genes))
 
     def _learnt(self, code: Code, history: Told, mixed: Floats) -> tuple[Posterior, float]:
@@ -101,6 +101,14 @@ class PredictorGuided(NativeSampler):
             believed = process(there)[0]
             process = posterior(kernel, np.concatenate([bits, there]), np.concatenate([even, believed]))
         return process, best
+
+    def _around(self, space: SearchSpace[Any], key: Genome) -> list[Genome]:
+        if len(self._near) > REMEMBERED:
+            self._near.clear()
+        found = self._near.get(key)
+        if found is None:
+            found = self._near[key] = neighbours(space, key, self.constraints)
+        return found
 
     def _kernel(self, code: Code, rows: Rows, values: Floats) -> Kernel:
         key = rows.tobytes() + values.tobytes()

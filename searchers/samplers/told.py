@@ -87,6 +87,15 @@ def neighbours(space: SearchSpace[Any], key: Genome, constraints: str | None) ->
     return [row for row in dict.fromkeys(map(tuple, np.asarray(rows).tolist())) if row != key]
 
 
+def drawn(space: SearchSpace[Any], n: int, constraints: str | None, seed: Sequence[int]) -> list[Genome]:
+    """Random feasible architectures, each once: those of `space.sample`."""
+    if isinstance(space, Space):  # without building what is only judged
+        rows: Any = space.sampler(constraints).draw(n, np.random.default_rng(seed)).tolist()
+    else:
+        rows = [genome(space, spec) for spec in space.sample(n, constraints, seed=seed)]
+    return list(dict.fromkeys(map(tuple, rows)))
+
+
 def _tried(space: SearchSpace[Any], key: Genome, constraints: str | None) -> list[Genome]:
     found = []
     for column, gene in enumerate(space.genes):
