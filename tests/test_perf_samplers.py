@@ -1,0 +1,106 @@
+"""How samplers are compared: tables read from files, regret and hypervolume by hand."""
+
+import csv
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from metanet.errors import MetanetError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "perf"))
+import nas_tables
+import samplers
+
+ROWS = {"00": [5.0, 7.0], "01": [1.0, 1.0], "10": [9.0, 3.0], "11": [8.0, 8.0]}
+MACS = {"00": 10, "01": 20, "10": 30, "11": 40}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> nas_tables.Bench:
+    records = {name: {"acc": ROWS[name], "flops": MACS[name]} for name in ("11", "00", "10", "01")}
+    path = tmp_path / "cells.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(records).encode()))
+    return nas_tables.load(path, ["acc"], cost="flops")
+
+
+def test_a_table_is_read_from_json_in_the_order_of_its_rows(bench: nas_tables.Bench) -> None:
+    assert bench.table.name == "cells"
+    assert bench.truth.tolist() == [6, 1, 6, 8]
+    assert bench.table.priced(bench.table.allowed())["macs"].tolist() == [10, 20, 30, 40]
+    seen = {bench.query(2, seed=0, times=i) for i in range(20)}
+    assert seen == {9.0, 3.0}
+    assert bench.query(2, seed=1, times=3) == bench.query(2, seed=1, times=3)
+
+
+def test_a_table_is_read_from_csv_and_several_columns_are_their_mean_rank(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    values = [("(0, x)", 1.0, 4.0), ("(1, x)", 2.0, 4.0), ("(2, x)", 3.0, 1.0)]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("other", "arch", "a", "b"), *((0, *row) for row in values)])
+    assert nas_tables.load(path, ["a"], key="arch").truth.tolist() == [1, 2, 3]
+    assert nas_tables.load(path, ["a"], key="arch", sign=-1).truth.tolist() == [-1, -2, -3]
+    # Ranks of a: 3, 2, 1; of b, with two equals: 1.5, 1.5, 3.
+    assert nas_tables.load(path, ["a", "b"], key="arch").truth.tolist() == [-2.25, -1.75, -2]
+    assert nas_tables.load(path, ["a", "b"], key="arch", sign=-1).truth.tolist() == [-1.75, -2.25, -2]
+    with pytest.raises(MetanetError, match="unknown column 'c'"):
+        nas_tables.load(path, ["c"], key="arch")
+    path.write_text("arch,a\n00,1\n11,2\n")
+    with pytest.raises(MetanetError, match=r"t\.csv has 2 of the 4 rows that its choices make: give all"):
+        nas_tables.load(path, ["a"])
+
+
+def test_regret_is_that_of_the_best_seen_mean_and_excess_that_of_not_having_seen_the_best(
+    bench: nas_tables.Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samplers, "BUDGETS", (1, 2, 3, 4))
+    every = samplers.allowed(bench, None)
+    # First 01 (true 1), then 10, lucky (seen 9, true 6), then 10 again, unlucky (mean 6), then the best.
+    found = [(1, 1.0), (2, 9.0), (2, 3.0), (3, 8.0)]
+    told = samplers.regrets(bench, 0, found, every)
+    assert told["regret"] == [7, 2, 2, 0]
+    # Beside a lucky 9 the best, seen as 8, would not have been recommended: no excess at 2.
+    assert told["excess"] == [7, 0, 2, 0]
+    capped = samplers.allowed(bench, "macs <= 20")
+    assert samplers.regrets(bench, 0, found, capped)["regret"] == [5, 5, 5, 5]
+    assert samplers.regrets(bench, 0, [(3, 8.0)], capped)["regret"] == [5, 5, 5, 5]  # nothing feasible: the worst
+
+
+def test_what_is_missing_of_the_hypervolume_is_the_area_by_hand(
+    bench: nas_tables.Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samplers, "BUDGETS", (1, 2))
+    # The corner is (1, 40). The true front is 00 (6, 10) and 11 (8, 40): 5 x 30 + 2 x 0 = 150. 10 alone: 5 x 10 = 50.
+    told = samplers.missing(bench, [(2, 9.0), (0, 5.0)])
+    assert told["missing"] == pytest.approx([1 - 50 / 150, 0])
+
+
+def test_every_sampler_runs_and_equal_seeds_see_equal_results(
+    bench: nas_tables.Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samplers, "BUDGETS", (2, 3))
+    for name in samplers.SAMPLERS:
+        found, seconds = samplers.visits(bench, name, 0, "macs <= 30", False)
+        assert seconds > 0
+        assert {value for place, value in found if place == 1} <= {1.0}
+        assert samplers.visits(bench, name, 0, "macs <= 30", False)[0] == found
+        if name not in ("TPE", "NSGA-II", "GP"):
+            assert sorted(place for place, _ in found) == [0, 1, 2]
+    for name in samplers.SEVERAL:
+        assert len(samplers.visits(bench, name, 0, None, True)[0]) == 3
+
+
+def test_runs_are_summed_up_with_paired_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samplers, "PIECES", tmp_path)
+    lines = [
+        {"case": "c", "sampler": name, "seed": seed, "seconds": 0.2, "regret": [float(value)]}
+        for name, values in {"predictor": (1, 2, 3), "TPE": (2, 3, 4, 9)}.items()
+        for seed, value in enumerate(values)
+    ]
+    (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"case": "torn')
+    found = samplers.summary()["cases"]["c"]["regret"]
+    assert found["predictor"]["mean"][0] == pytest.approx([2, 2 - 2.484, 2 + 2.484], abs=1e-3)  # t(2) = 4.303
+    assert found["TPE"]["seeds"] == 4
+    assert found["TPE"]["over default"] == [[1, 1, 1]]
