@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from optuna.trial import Trial
 
 from metanet.errors import MetanetError, unknown
 from metanet.search_spaces.constraints import METRICS, Constraint, parse_constraints
+from metanet.searchers.row import TableGene, TableRow
 
 Rows = NDArray[np.int64]
 
@@ -27,30 +28,6 @@ BATCH = 2**12  # rows of a rejected draw
 DRAWS = 2**20  # rows drawn before a request counts as one that nothing keeps
 MIXES = 64  # of two parents, until one is feasible
 KEPT = 4  # sets of constraints whose feasible rows are remembered
-
-
-@dataclass(frozen=True)
-class TableGene:
-    """A name and the values to choose from."""
-
-    name: str
-    choices: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """One row of choices: `row["op"]` is the value of a gene."""
-
-    indices: tuple[int, ...]
-    values: Mapping[str, Any] = field(compare=False)
-
-    @property
-    def id(self) -> str:
-        """The positions of its choices."""
-        return "-".join(map(str, self.indices))
-
-    def __getitem__(self, gene: str) -> Any:
-        return self.values[gene]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +48,7 @@ class ChoiceTable:
     row_costs: Mapping[str, Mapping[tuple[Any, ...], int]] | None = None
 
     def __post_init__(self) -> None:
-        for gene in self.genes:
-            _check_gene(gene)
+        _ = self.genes
         for metric, parts in (self.costs or {}).items():
             self._check_metric(metric)
             for name, values in parts.items():
@@ -90,7 +66,7 @@ class ChoiceTable:
                     f"the {metric} of whole rows can be given for up to {LISTED:,} rows, the table {self.name!r} has "
                     f"{self.size:,}: give costs by choice"
                 )
-            missing = next((key for key in map(_key, self._rows(self._listed)) if key not in by_row), None)
+            missing = next((key for key in (row.key for row in self._rows(self._listed)) if key not in by_row), None)
             if missing is not None:
                 raise MetanetError(f"the {metric} of rows must be given for every row, got none for {missing}")
 
@@ -238,7 +214,7 @@ class ChoiceTable:
     @cached_property
     def _by_row(self) -> dict[str, Rows]:
         """(size,) each cost of whole rows, in lexical order."""
-        keys = [_key(row) for row in self._rows(self._listed)] if self.row_costs else []
+        keys = [row.key for row in self._rows(self._listed)] if self.row_costs else []
         return {m: np.array([by_row[key] for key in keys], np.int64) for m, by_row in (self.row_costs or {}).items()}
 
     def _keeps(self, rows: Rows, rules: Sequence[Constraint]) -> NDArray[np.bool_]:
@@ -276,18 +252,6 @@ class ChoiceTable:
                 return MetanetError(f"no row of the table {self.name!r} keeps {rule}: {near}")
         how = "" if self.size <= LISTED else f" of {DRAWS:,} that were drawn"
         return MetanetError(f"no row of the table {self.name!r}{how} keeps {asked} at once: loosen one of them")
-
-
-def _check_gene(gene: TableGene) -> None:
-    if not gene.choices or len(set(gene.choices)) < len(gene.choices):
-        raise MetanetError(f"the choices of {gene.name!r} must be distinct and at least one, got {gene.choices}")
-    for value in gene.choices:
-        if not isinstance(value, str | int | float | bool | None):
-            raise MetanetError(f"a choice of {gene.name!r} must be a text, a number or None, got {value!r}")
-
-
-def _key(row: TableRow) -> tuple[Any, ...]:
-    return tuple(row.values.values())
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from test_searchers_table import Recorder, Row, TableSpace, score, told
 from metanet.errors import MetanetError
 from metanet.searchers import ChoiceTable, search
 from metanet.searchers.executor import Outcome, attempt
+from metanet.searchers.history import genome
 from metanet.searchers.samplers import (
     SAMPLERS,
     LocalSearch,
@@ -27,6 +29,7 @@ from metanet.searchers.samplers import (
 )
 from metanet.searchers.samplers.pareto_evolution import best_first, crowding
 from metanet.searchers.samplers.policy_gradient import CLIP, EPOCHS
+from metanet.searchers.samplers.told import neighbours
 from metanet.searchers.table import TableRow
 
 SPACE = TableSpace()
@@ -99,6 +102,39 @@ def test_a_sampler_of_one_objective_says_so(name: str, tmp_path: Path) -> None:
     objectives = {"a": "maximize", "b": "minimize"}
     with pytest.raises(MetanetError, match="climbs one objective, got 2: take the sampler 'pareto', 'predictor' or"):
         search(SPACE, score, objectives=objectives, sampler=name, store=tmp_path / "s")
+
+
+def test_neighbours_are_all_that_one_gene_makes() -> None:
+    from metanet.search_spaces import load_space
+
+    networks = load_space("metanet-tiny")
+    small, large = (replace(networks.freeze(resolution=side), name=f"at {side}") for side in (28, 64))
+    union = small | large
+    cases: list[tuple[Any, str | None]] = [(networks, "macs <= 5M, params <= 400k"), (union, None)]
+    for space, limit in cases:
+        spec = space.sample(1, limit, seed=3)[0]
+        key = genome(space, spec)
+        found = neighbours(space, key, limit)
+        assert len(found) == len(set(found)) > 10
+        assert key not in found
+        near = [space.decode(row) for row in found]
+        assert all(space.feasible(one, limit) and one != spec for one in near)
+        assert [genome(space, one) for one in near] == found
+        rng = np.random.default_rng(0)
+        mutants = [space.mutate(spec, rng, limit) for _ in range(12)]  # now and then one is a fresh draw
+        assert np.mean([genome(space, one) in found for one in mutants]) > 0.6
+    one = SPACE.decode([1, 2, 0, 1])
+    assert {SPACE.decode(row) for row in neighbours(SPACE, (1, 2, 0, 1), LIMIT)} == {
+        row for row in SPACE.near(one) if SPACE.feasible(row, LIMIT)
+    }
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_infinite_results_do_not_stop_a_study(name: str) -> None:
+    study = optuna.create_study(sampler=SAMPLERS[name](space=SPACE), direction="maximize")
+    values = itertools.cycle([1.0, -np.inf, 0.5, np.inf, 0.0])
+    study.optimize(lambda trial: next(values) + 0 * score(SPACE.suggest(trial)), n_trials=16)
+    assert len({tuple(trial.params.items()) for trial in study.trials}) == 16
 
 
 def run(sampler: NativeSampler, space: TableSpace, trials: int, **options: Any) -> tuple[Study, list[Row]]:

@@ -11,6 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from metanet.search_spaces.space import Space
+from metanet.search_spaces.union import Union
 from metanet.search_spaces.variation import feasible_neighbours
 from metanet.searchers.history import Genome, genome, genome_of, live
 from metanet.searchers.space import SearchSpace
@@ -49,7 +50,7 @@ def value_of(study: optuna.Study, trial: FrozenTrial) -> float | None:
 
 
 def told(space: SearchSpace[Any], study: optuna.Study) -> Told:
-    """What the study knows so far."""
+    """What the study knows so far; infinite values count as the best or the worst finite ones."""
     results: dict[Genome, list[Sequence[float]]] = {}
     failed: dict[Genome, None] = {}
     running: dict[Genome, None] = {}
@@ -62,13 +63,18 @@ def told(space: SearchSpace[Any], study: optuna.Study) -> Told:
         else:
             (running if trial.state is TrialState.RUNNING else failed)[key] = None
     genes = len(space.genes)
-    values = np.array([np.mean(values, axis=0) for values in results.values()])
+    means = np.array([np.mean(values, axis=0) for values in results.values()]).reshape(-1, len(study.directions))
     return Told(
         as_rows(results, genes),
-        values.reshape(-1, len(study.directions)) * signs(study),
+        np.column_stack([_finite(column) for column in means.T]) * signs(study),
         as_rows([key for key in failed if key not in results], genes),
         as_rows([key for key in running if key not in results], genes),
     )
+
+
+def _finite(values: Floats) -> Floats:
+    finite = values[np.isfinite(values)]
+    return np.clip(values, finite.min(), finite.max()) if len(finite) else np.zeros(len(values))
 
 
 def as_rows(keys: Any, genes: int) -> Rows:
@@ -82,6 +88,11 @@ def neighbours(space: SearchSpace[Any], key: Genome, constraints: str | None) ->
         rows: Any = space.neighbours(key, constraints)
     elif isinstance(space, Space):
         rows = feasible_neighbours(space, np.array(key, np.int64), space.sampler(constraints))
+    elif isinstance(space, Union):
+        spec = space.decode(key)
+        homes = [part for part in space.parts if part.contains(spec)]
+        near = [feasible_neighbours(part, part.encode(spec), part.sampler(constraints)) for part in homes]
+        rows = [space.encode(one) for part, found in zip(homes, near, strict=True) for one in part.specs(found)]
     else:
         rows = _tried(space, key, constraints)
     return [row for row in dict.fromkeys(map(tuple, np.asarray(rows).tolist())) if row != key]
