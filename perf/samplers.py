@@ -26,7 +26,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ from metanet.searchers.samplers import (
     RepeatFree,
 )
 from metanet.searchers.store import quiet_optuna
-from metanet.stats import seeds_interval
+from metanet.stats import Interval, seeds_interval
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PIECES = ROOT / "perf" / "results" / "samplers.json", ROOT / "runs" / "samplers"
@@ -85,7 +85,9 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 SEVERAL = ("random", "pareto", "predictor", *(name for name in PEERS if name[:2] in ("TP", "NS", "GP")))
 
 
-def visits(bench: Bench, name: str, seed: int, limit: str | None, front: bool) -> tuple[list[Visit], float]:
+def visits(
+    bench: Bench, name: str, seed: int, limit: str | None, front: bool, evaluations: int
+) -> tuple[list[Visit], float]:
     """What a search evaluates, in order, and the seconds of its proposals."""
     table, sampler = bench.table, SAMPLERS[name](seed)
     if isinstance(sampler, NativeSampler):
@@ -94,7 +96,7 @@ def visits(bench: Bench, name: str, seed: int, limit: str | None, front: bool) -
     found: list[Visit] = []
     times: dict[int, int] = {}
     seconds = 0.0
-    while len(found) < BUDGETS[-1]:
+    while len(found) < evaluations:
         begin = time.process_time()
         trial = study.ask()
         try:
@@ -129,12 +131,14 @@ def means(found: list[Visit], keep: np.ndarray) -> dict[int, float]:
     return {place: float(np.mean(values)) for place, values in seen.items()}
 
 
-def regrets(bench: Bench, seed: int, found: list[Visit], keep: np.ndarray) -> dict[str, list[float]]:
+def regrets(
+    bench: Bench, seed: int, found: list[Visit], keep: np.ndarray, budgets: Sequence[int]
+) -> dict[str, list[float]]:
     """Regret and excess at each budget; the worst where nothing feasible was evaluated."""
     truth = bench.truth
     best = int(np.flatnonzero(keep)[truth[keep].argmax()])
     result: dict[str, list[float]] = {"regret": [], "excess": []}
-    for budget in BUDGETS:
+    for budget in budgets:
         seen = means(found[:budget], keep)
         chosen = max(seen, key=lambda place: seen[place]) if seen else int(np.flatnonzero(keep)[truth[keep].argmin()])
         regret = float(truth[best] - truth[chosen])
@@ -145,13 +149,13 @@ def regrets(bench: Bench, seed: int, found: list[Visit], keep: np.ndarray) -> di
     return result
 
 
-def missing(bench: Bench, found: list[Visit]) -> dict[str, list[float]]:
+def missing(bench: Bench, found: list[Visit], budgets: Sequence[int]) -> dict[str, list[float]]:
     """The share of the true front's hypervolume that the seen front lacks, at each budget."""
     macs = bench.table.priced(bench.table.allowed())["macs"].astype(float)
     corner = np.array([bench.truth.min(), macs.max()])
     whole = _volume(np.column_stack([bench.truth, macs]), corner)
     lacks = []
-    for budget in BUDGETS:
+    for budget in budgets:
         seen = means(found[:budget], np.ones(len(macs), bool))
         points = np.array([[-value, macs[place]] for place, value in seen.items()])
         places = np.array(list(seen))[non_dominated(points)]
@@ -184,30 +188,30 @@ def summary() -> dict[str, Any]:
     runs: dict[tuple[str, str], dict[str, dict[int, list[float]]]] = {}
     seconds: dict[str, list[float]] = {}
     for piece in pieces():
-        seconds.setdefault(piece["sampler"], []).append(piece["seconds"] / BUDGETS[-1])
+        seconds.setdefault(piece["sampler"], []).append(piece["seconds"] / piece["evaluations"])
         for measure in ("regret", "excess", "missing"):
             if measure in piece:
                 by_seed = runs.setdefault((piece["case"], measure), {}).setdefault(piece["sampler"], {})
-                by_seed[piece["seed"]] = piece[measure]
+                by_seed[piece["seed"]] = max(piece[measure], by_seed.get(piece["seed"], []), key=len)
     cases: dict[str, Any] = {}
     for (case, measure), samplers in runs.items():
         for name, by_seed in samplers.items():
             base = samplers.get(DEFAULT, {})
-            both = sorted(by_seed.keys() & base.keys()) if name != DEFAULT else []
             told = {"seeds": len(by_seed), "mean": _intervals([by_seed[seed] for seed in sorted(by_seed)])}
-            if len(both) > 1:
-                told["over default"] = _intervals(
-                    (np.array([by_seed[s] for s in both]) - [base[s] for s in both]).tolist()
-                )
+            if name != DEFAULT and len(by_seed.keys() & base.keys()) > 1:
+                pairs = [zip(by_seed[seed], base[seed], strict=False) for seed in sorted(by_seed.keys() & base.keys())]
+                told["over default"] = _intervals([[a - b for a, b in pair] for pair in pairs])
             cases.setdefault(case, {}).setdefault(measure, {})[name] = told
     return {"cases": cases, "seconds a proposal": {name: float(np.mean(took)) for name, took in seconds.items()}}
 
 
 def _intervals(values: list[list[float]]) -> list[list[float]]:
-    """Mean and the ends of its interval of 95 % over seeds, for each budget."""
-    if len(values) < 2:
-        return [[value, value, value] for value in values[0]]
-    found = [seeds_interval(column) for column in zip(*values, strict=True)]
+    """Mean and the ends of its interval of 95 % over seeds, for each budget; over those seeds that went so far."""
+    columns = ([value[i] for value in values if len(value) > i] for i in range(max(map(len, values))))
+    found = [
+        seeds_interval(column) if len(column) > 1 else Interval(column[0], column[0], column[0], 0.0)
+        for column in columns
+    ]
     return [[one.mean, one.low, one.high] for one in found]
 
 
@@ -223,6 +227,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minimize", action="store_true", help="less of the columns is better")
     parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=None, metavar="NAME")
     parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--evaluations", type=int, choices=BUDGETS, default=BUDGETS[-1], help="of each search")
     return parser.parse_args()
 
 
@@ -234,16 +239,18 @@ def main() -> None:
     case = ": ".join([bench.table.name, what + (f", {options.limit}" if options.limit else ", front" * options.front)])
     path = PIECES / f"{re.sub(r'[^a-z0-9]+', '-', case.lower())}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = {(piece["case"], piece["sampler"], piece["seed"]) for piece in pieces()}
+    done = {(p["case"], p["sampler"], p["seed"]) for p in pieces() if p["evaluations"] >= options.evaluations}
+    budgets = [budget for budget in BUDGETS if budget <= options.evaluations]
     names = options.samplers or list(SEVERAL if options.front else SAMPLERS)
     work = [(name, seed) for seed in range(options.seeds) for name in names if (case, name, seed) not in done]
     keep = allowed(bench, options.limit)
     with quiet_optuna():
         for name, seed in track(work, case):
-            found, seconds = visits(bench, name, seed, options.limit, options.front)
-            told = missing(bench, found) if options.front else regrets(bench, seed, found, keep)
+            found, seconds = visits(bench, name, seed, options.limit, options.front, options.evaluations)
+            told = missing(bench, found, budgets) if options.front else regrets(bench, seed, found, keep, budgets)
+            piece = {"case": case, "sampler": name, "seed": seed, "evaluations": options.evaluations}
             with path.open("a") as file:
-                file.write(json.dumps({"case": case, "sampler": name, "seed": seed, "seconds": seconds, **told}) + "\n")
+                file.write(json.dumps({**piece, "seconds": seconds, **told}) + "\n")
     write_json(RESULTS, manifest({"budgets": BUDGETS, "default": DEFAULT}, **summary()))
 
 

@@ -53,54 +53,60 @@ def test_a_table_is_read_from_csv_and_several_columns_are_their_mean_rank(tmp_pa
 
 
 def test_regret_is_that_of_the_best_seen_mean_and_excess_that_of_not_having_seen_the_best(
-    bench: nas_tables.Bench, monkeypatch: pytest.MonkeyPatch
+    bench: nas_tables.Bench,
 ) -> None:
-    monkeypatch.setattr(samplers, "BUDGETS", (1, 2, 3, 4))
+    budgets = (1, 2, 3, 4)
     every = samplers.allowed(bench, None)
     # First 01 (true 1), then 10, lucky (seen 9, true 6), then 10 again, unlucky (mean 6), then the best.
     found = [(1, 1.0), (2, 9.0), (2, 3.0), (3, 8.0)]
-    told = samplers.regrets(bench, 0, found, every)
+    told = samplers.regrets(bench, 0, found, every, budgets)
     assert told["regret"] == [7, 2, 2, 0]
     # Beside a lucky 9 the best, seen as 8, would not have been recommended: no excess at 2.
     assert told["excess"] == [7, 0, 2, 0]
     capped = samplers.allowed(bench, "macs <= 20")
-    assert samplers.regrets(bench, 0, found, capped)["regret"] == [5, 5, 5, 5]
-    assert samplers.regrets(bench, 0, [(3, 8.0)], capped)["regret"] == [5, 5, 5, 5]  # nothing feasible: the worst
+    assert samplers.regrets(bench, 0, found, capped, budgets)["regret"] == [5, 5, 5, 5]
+    assert samplers.regrets(bench, 0, [(3, 8.0)], capped, budgets)["regret"] == [
+        5,
+        5,
+        5,
+        5,
+    ]  # nothing feasible: the worst
 
 
 def test_what_is_missing_of_the_hypervolume_is_the_area_by_hand(
-    bench: nas_tables.Bench, monkeypatch: pytest.MonkeyPatch
+    bench: nas_tables.Bench,
 ) -> None:
-    monkeypatch.setattr(samplers, "BUDGETS", (1, 2))
     # The corner is (1, 40). The true front is 00 (6, 10) and 11 (8, 40): 5 x 30 + 2 x 0 = 150. 10 alone: 5 x 10 = 50.
-    told = samplers.missing(bench, [(2, 9.0), (0, 5.0)])
+    told = samplers.missing(bench, [(2, 9.0), (0, 5.0)], (1, 2))
     assert told["missing"] == pytest.approx([1 - 50 / 150, 0])
 
 
 def test_every_sampler_runs_and_equal_seeds_see_equal_results(
-    bench: nas_tables.Bench, monkeypatch: pytest.MonkeyPatch
+    bench: nas_tables.Bench,
 ) -> None:
-    monkeypatch.setattr(samplers, "BUDGETS", (2, 3))
     for name in samplers.SAMPLERS:
-        found, seconds = samplers.visits(bench, name, 0, "macs <= 30", False)
+        found, seconds = samplers.visits(bench, name, 0, "macs <= 30", False, 3)
         assert seconds > 0
         assert {value for place, value in found if place == 1} <= {1.0}
-        assert samplers.visits(bench, name, 0, "macs <= 30", False)[0] == found
+        assert samplers.visits(bench, name, 0, "macs <= 30", False, 3)[0] == found
         if name not in ("TPE", "NSGA-II", "GP"):
             assert sorted(place for place, _ in found) == [0, 1, 2]
     for name in samplers.SEVERAL:
-        assert len(samplers.visits(bench, name, 0, None, True)[0]) == 3
+        assert len(samplers.visits(bench, name, 0, None, True, 3)[0]) == 3
 
 
 def test_runs_are_summed_up_with_paired_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samplers, "PIECES", tmp_path)
+    regrets = {"predictor": ([1], [2], [3]), "TPE": ([2, 1], [3, 2], [4], [9])}
     lines = [
-        {"case": "c", "sampler": name, "seed": seed, "seconds": 0.2, "regret": [float(value)]}
-        for name, values in {"predictor": (1, 2, 3), "TPE": (2, 3, 4, 9)}.items()
-        for seed, value in enumerate(values)
+        {"case": "c", "sampler": name, "seed": seed, "evaluations": 50, "seconds": 0.2, "regret": values}
+        for name, runs in regrets.items()
+        for seed, values in enumerate(runs)
     ]
     (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"case": "torn')
     found = samplers.summary()["cases"]["c"]["regret"]
     assert found["predictor"]["mean"][0] == pytest.approx([2, 2 - 2.484, 2 + 2.484], abs=1e-3)  # t(2) = 4.303
     assert found["TPE"]["seeds"] == 4
+    assert [mean for mean, *_ in found["TPE"]["mean"]] == [4.5, 1.5]  # the second of the two seeds that went so far
     assert found["TPE"]["over default"] == [[1, 1, 1]]
+    assert samplers.summary()["seconds a proposal"]["TPE"] == pytest.approx(0.004)
