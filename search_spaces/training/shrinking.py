@@ -2,14 +2,17 @@
 and widths, one after the other, each phase on top of the ones before.
 
 Only what makes a network smaller is closed at first. Ops and downsampling modules have their own branches of weights,
-heads only divide the same ones, and the resolution is elastic in the paper, too: these genes are open in all phases.
+heads only divide the same ones, and the resolution is elastic in the paper, too: these genes are open in all phases,
+and so is the choice among a stage's alternatives.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from metanet.errors import MetanetError
-from metanet.search_spaces.space import Space
+from metanet.search_spaces.choices import STAGE_GENES, StageChoices
+from metanet.search_spaces.encoding import NETWORK_GENES
+from metanet.search_spaces.space import Space, Stage
 from metanet.search_spaces.training.parts import Rule
 
 # what each phase opens; in the first one nothing of it is
@@ -41,13 +44,19 @@ def phases(space: Space) -> Mapping[str, Space]:
 
 
 def _largest(space: Space, genes: list[str]) -> Space:
-    """The subspace in which these genes have their largest value, in every stage its own."""
-    for gene in space.genes:
-        if gene.name.rpartition(".")[2] in genes:
-            # Alternatives of a stage may go with what was closed before: the largest value that is left.
-            left: tuple[Any, ...] = space.genes[space.column[gene.name]].choices
-            space = space.where(**{gene.name: (max(left),)})
-    return space
+    """The subspace in which these genes have their largest value, in each alternative of each stage its own."""
+    if not genes:
+        return space
+    stages: list[Stage] = []
+    for stage in space.stages:
+        alternatives = [_largest_of(one, genes) for one in (stage if isinstance(stage, tuple) else (stage,))]
+        stages.append(tuple(alternatives) if isinstance(stage, tuple) else alternatives[0])
+    ends = {gene: (max(getattr(space, gene)),) for gene in genes if gene in NETWORK_GENES}
+    return replace(space, stages=tuple(stages), **ends)  # type: ignore[arg-type]  # the values' types are the genes'
+
+
+def _largest_of(choices: StageChoices, genes: list[str]) -> StageChoices:
+    return replace(choices, **{gene: (max(getattr(choices, gene)),) for gene in genes if gene in STAGE_GENES})
 
 
 RULE = Rule(
