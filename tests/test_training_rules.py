@@ -87,7 +87,7 @@ def test_options_are_checked(options, said):
         TrainingConfig(**options)
 
 
-@pytest.mark.parametrize("rules", list(combinations())[::3], ids="+".join)
+@pytest.mark.parametrize("rules", list(combinations())[::5], ids="+".join)
 def test_networks_are_feasible_and_a_function_of_seed_and_step(rules):
     shrinking = "progressive-shrinking" in rules
     rule = None if shrinking else "macs <= 150k"
@@ -136,7 +136,7 @@ def test_the_best_or_the_worst_of_networks_of_one_cost_is_taken(rule):
     with torch.no_grad():  # weights at which networks differ
         for parameter in made.supernet.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    for step in (0, 1, 2):
+    for step in (0, 1):
         groups = made.networks(step).random
         _, told = made.gradients(step)
         for i, group in enumerate(groups):

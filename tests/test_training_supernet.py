@@ -28,29 +28,29 @@ def train(out, rules=TrainingConfig.rules, *, seed=0, every=30.0, **options):
 
 @pytest.mark.parametrize("rules", [TrainingConfig.rules, ATTENTIVE], ids="+".join)
 def test_training_learns_and_resumes_to_the_bit(tmp_path, monkeypatch, rules):
-    whole = train(tmp_path / "whole", rules, steps=14)
+    whole = train(tmp_path / "whole", rules, steps=10)
     history = pd.read_csv(tmp_path / "whole" / "history.csv")
-    assert len(history) == 14 and history.loss.iloc[-4:].mean() < 0.9 * history.loss.iloc[:3].mean()
+    assert len(history) == 10 and history.loss.iloc[-3:].mean() < 0.9 * history.loss.iloc[:3].mean()
     assert whole.num_classes == 4 and not whole.training
 
     real, calls = torch.optim.AdamW.step, []
 
     def dies(self, *args, **kwargs):
         calls.append(0)
-        if len(calls) == 9:
+        if len(calls) == 7:
             raise KeyboardInterrupt
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", dies)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "cut", rules, steps=14, every=0)
+        train(tmp_path / "cut", rules, steps=10, every=0)
     monkeypatch.undo()
-    again = train(tmp_path / "cut", rules, steps=14, seed=9)
+    again = train(tmp_path / "cut", rules, steps=10, seed=9)
     assert torch.equal(weights_of(again), weights_of(whole))
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "cut" / "history.csv"), history)
 
 
-@pytest.mark.parametrize("rules", list(combinations())[1::9], ids="+".join)
+@pytest.mark.parametrize("rules", list(combinations())[1::13], ids="+".join)
 def test_every_step_tells_the_same_columns(tmp_path, rules):
     train(tmp_path, rules, steps=4, samples=2, micro_batches=2)
     history = pd.read_csv(tmp_path / "history.csv")

@@ -8,6 +8,7 @@ and so is the choice among a stage's alternatives.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from metanet.errors import MetanetError
 from metanet.search_spaces.choices import STAGE_GENES, StageChoices
@@ -51,12 +52,13 @@ def _largest(space: Space, genes: list[str]) -> Space:
     for stage in space.stages:
         alternatives = [_largest_of(one, genes) for one in (stage if isinstance(stage, tuple) else (stage,))]
         stages.append(tuple(alternatives) if isinstance(stage, tuple) else alternatives[0])
-    ends = {gene: (max(getattr(space, gene)),) for gene in genes if gene in NETWORK_GENES}
-    return replace(space, stages=tuple(stages), **ends)  # type: ignore[arg-type]  # the values' types are the genes'
+    ends: dict[str, Any] = {gene: (max(getattr(space, gene)),) for gene in genes if gene in NETWORK_GENES}
+    return replace(space, stages=tuple(stages), **ends)
 
 
 def _largest_of(choices: StageChoices, genes: list[str]) -> StageChoices:
-    return replace(choices, **{gene: (max(getattr(choices, gene)),) for gene in genes if gene in STAGE_GENES})
+    ends: dict[str, Any] = {gene: (max(getattr(choices, gene)),) for gene in genes if gene in STAGE_GENES}
+    return replace(choices, **ends)
 
 
 RULE = Rule(
