@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning_fabric import Fabric
 from trained import SPACE, shades, steps, weights_of
 from two_processes import RULES, endless, everything, named, options
 
@@ -118,11 +120,10 @@ def test_a_process_that_is_killed_leaves_the_other_with_a_sentence(tmp_path):
     assert said.startswith("another process of this training failed, and its message says why")
 
 
-class Several:
+def several(world_size, precision="32-true"):
     """What a Fabric of some processes says of itself."""
-
-    def __init__(self, world_size):
-        self.world_size, self.global_rank, self.device = world_size, 0, torch.device("cpu")
+    strategy = SimpleNamespace(precision=SimpleNamespace(precision=precision))
+    return SimpleNamespace(world_size=world_size, global_rank=0, strategy=strategy)
 
 
 def test_processes_without_a_micro_batch_are_refused():
@@ -130,4 +131,18 @@ def test_processes_without_a_micro_batch_are_refused():
     with pytest.raises(
         MetanetError, match=r"^3 processes need as many micro-batches or more, got micro_batches=2: the"
     ):
-        Steps(made.supernet, data, made.config, Processes(Several(3)))
+        Steps(made.supernet, data, made.config, Processes(several(3)))
+
+
+def test_a_precision_that_would_need_scaled_gradients_is_refused():
+    with pytest.raises(MetanetError, match="16-mixed loses the small ones: use precision='bf16-mixed'"):
+        Processes(several(1, "16-mixed"))
+
+
+def test_a_fabric_of_one_process_and_bfloat16_trains(tmp_path):
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    made = options(steps=2, micro_batches=1)
+    half = weights_of(train_supernet(Supernet(SPACE), shades(), made, quiet=True, fabric=fabric))
+    full = weights_of(train_supernet(Supernet(SPACE), shades(), made, quiet=True))
+    moved = (full - weights_of(Supernet(SPACE, 4))).norm()
+    assert 0 < (half - full).norm() < 0.5 * moved

@@ -78,6 +78,7 @@ def test_rules_combine_where_they_mean_something():
         ({"candidates": 1}, "`candidates` must be at least 2, got 1"),
         ({"bands": 0}, "`bands` must be at least 1, got 0"),
         ({"shift": -1}, "`shift` must be at least 0, got -1"),
+        ({"seed": -1}, "`seed` must be at least 0, got -1"),
         ({"lr": 0.0}, "`lr` must be above 0, got 0.0"),
         ({"constraints": "macs"}, "cannot read the constraints"),
     ],

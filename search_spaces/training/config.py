@@ -7,7 +7,8 @@ from metanet.search_spaces.constraints import parse_constraints
 from metanet.search_spaces.training.parts import UNIFORM, Assemble, Draw, Join, Schedule, Teach, summed, unscheduled
 from metanet.search_spaces.training.rules import DEFAULT, RULES, by_part
 
-_LEAST = {"steps": 1, "batch_size": 2, "micro_batches": 1, "samples": 0, "candidates": 2, "bands": 1, "warmup": 0}
+_LEAST = {"steps": 1, "batch_size": 2, "micro_batches": 1, "candidates": 2, "bands": 1}
+_LEAST |= dict.fromkeys(("samples", "warmup", "shift", "seed"), 0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(by_part(self.rules).values()))
-        for name, low in (*_LEAST.items(), ("shift", 0)):
+        for name, low in _LEAST.items():
             if getattr(self, name) < low:
                 raise MetanetError(f"`{name}` must be at least {low}, got {getattr(self, name)}")
         for name in ("lr", "clip"):

@@ -54,7 +54,7 @@ def train_supernet(
     if supernet.num_classes == 0:
         supernet.reset_classifier(len(data.images.classes), seed=config.seed)
     processes = Processes(fabric)
-    supernet.to(processes.device).train()
+    supernet.to(None if fabric is None else fabric.device).train()
     if processes.count > 1:  # all start where the first one does
         supernet.load_state_dict(processes.share(lambda: {n: p.cpu() for n, p in supernet.state_dict().items()}))
     optimiser = torch.optim.AdamW(parameter_groups(supernet, config.weight_decay), lr=config.lr, fused=True)

@@ -27,16 +27,13 @@ class Processes:
         self.fabric = fabric
         self.count = 1 if fabric is None else fabric.world_size
         self.rank = 0 if fabric is None else fabric.global_rank
+        if fabric is not None and fabric.strategy.precision.precision == "16-mixed":
+            raise MetanetError("gradients are not scaled, so 16-mixed loses the small ones: use precision='bf16-mixed'")
 
     @property
     def first(self) -> bool:
         """Whether this process is the one that writes."""
         return self.rank == 0
-
-    @property
-    def device(self) -> torch.device | None:
-        """Where a Fabric wants the weights; None leaves them where they are."""
-        return None if self.fabric is None else self.fabric.device
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of forward passes."""
@@ -52,7 +49,7 @@ class Processes:
             try:
                 said = ("", work())
             except Exception as found:  # told to all before it is raised
-                error, said = found, (str(found), None)
+                error, said = found, (str(found) or repr(found), None)
         message, value = self._collective(lambda: fabric.broadcast(said))
         if error is not None:
             raise error

@@ -48,6 +48,7 @@ class Steps:
                 f"micro_batches={config.micro_batches}: the result then does not depend on the number of processes"
             )
         self.supernet, self.data, self.config, self.processes = supernet, data, config, processes
+        self.device = next(supernet.parameters()).device
         space, rules = supernet.space, parse_constraints(config.constraints)
         self.bands = cost_bands(space, rules, config.bands)
         self.ops = list(dict.fromkeys(op for options in space.options for op in options.choices["op"]))
@@ -96,10 +97,7 @@ class Steps:
         ids = batch_ids(self.data.ids, config.batch_size, seed=config.seed, step=step)
         own = list(enumerate(np.array_split(ids, count)))[self.processes.rank :: self.processes.count]
         labels = torch.from_numpy(self.data.images.labels)
-        return [
-            Part(step * count + i, part, len(part) / len(ids), labels[part].to(self.processes.device))
-            for i, part in own
-        ]
+        return [Part(step * count + i, part, len(part) / len(ids), labels[part].to(self.device)) for i, part in own]
 
     def _logits(self, spec: ArchSpec, part: Part) -> Tensor:
         side = spec.resolution
@@ -107,7 +105,7 @@ class Steps:
             images = self.data.images.batch(part.ids, side)
             images = shift(images, self.config.shift, seed=self.config.seed, step=part.number)
             # depthwise kernels are faster so
-            part.seen[side] = images.to(self.processes.device, memory_format=torch.channels_last)
+            part.seen[side] = images.to(self.device, memory_format=torch.channels_last)
         with self.processes.autocast():
             logits: Tensor = self.supernet(part.seen[side], spec)
         return logits.float()
@@ -128,7 +126,7 @@ class Steps:
     def _judged(self, networks: Networks, parts: list[Part]) -> Tensor:
         """(candidates,) this process's share of the mean loss of all candidates, group after group."""
         specs = [spec for group in networks.random for spec in group]
-        losses = torch.zeros(len(specs), device=self.processes.device)
+        losses = torch.zeros(len(specs), device=self.device)
         for i, spec in enumerate(specs):
             for part in parts:
                 losses[i] += part.share * F.cross_entropy(self._logits(spec, part), part.labels)
@@ -145,7 +143,7 @@ class Steps:
     def _backward(self, specs: list[ArchSpec], parts: list[Part], ends: bool) -> tuple[Gradients, Gradients, Tensor]:
         """This process's share of `_learned`."""
         self.supernet.zero_grad(set_to_none=True)
-        told = torch.zeros(len(specs), 3, device=self.processes.device)
+        told = torch.zeros(len(specs), 3, device=self.device)
         largest: Gradients = {}
         taught: list[Tensor] = []
         for i, spec in enumerate(specs):
