@@ -16,7 +16,7 @@ from metanet.data import batch_ids
 from metanet.search_spaces import RULES, TrainingConfig, load_space, parse_constraints
 from metanet.search_spaces.training.attentive import POOL
 from metanet.search_spaces.training.parts import PARTS
-from metanet.search_spaces.training.pools import banded, cost_bands
+from metanet.search_spaces.training.pools import Bands, banded, cost_bands
 from metanet.search_spaces.training.shrinking import PHASES, phases
 
 DEFAULT = ("sandwich", "in-place-distillation")
@@ -166,6 +166,9 @@ def test_bands_are_equally_wide_between_the_ends_of_what_is_feasible():
     for cost in macs:
         assert bands.of(cost) == min(3, sum(cost >= edge for edge in bands.edges[1:-1]))
     assert bands.of(0) == 0 and bands.of(10**12) == 3
+    even = Bands((10.0, 100.0, 1000.0))  # a cost on an edge belongs to the band above, in the draw as in the history
+    assert (even.of(99), even.of(100)) == (0, 1)
+    assert [(window.low, window.high) for window in even.windows()] == [(-np.inf, 99), (100, np.inf)]
 
 
 def test_all_networks_of_a_step_lie_in_one_band_and_all_bands_are_drawn():
