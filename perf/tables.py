@@ -12,6 +12,7 @@ from family_tables import family, retrodicted, retrodiction
 from gvb_tables import gvb_layout, gvb_tasks, packaged_scores, packaged_times, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
+from rule_tables import rules
 from space_tables import exact, space_costs, space_draws, space_others, spaces
 from speed_tables import basics, forward, latency, limits, precision
 
@@ -24,6 +25,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "members": members,
     "spaces": spaces,
+    "rules": rules,
     "basics": basics,
     "demo": demo,
     "family_score": family_score,

@@ -12,7 +12,7 @@ from metanet.cli.phases import Data, data_of, timed
 from metanet.cli.setting import space_of
 from metanet.model import MetaNet
 from metanet.runs import atomic_write, open_run, write_json
-from metanet.search_spaces import Space, Supernet
+from metanet.search_spaces import Space, Supernet, TrainingConfig
 from metanet.searchers import Controls, SearchResult, controls, search
 from metanet.spec import ArchSpec
 
@@ -33,9 +33,11 @@ class JobOptions:
     percents: tuple[float, ...] = (1, 10, 100)
     seed: int = 0
     latency: str | None = None
+    rules: tuple[str, ...] = TrainingConfig.rules
 
     def __post_init__(self) -> None:
         phases.check_budget(self.sampler, self.trials, self.retrain_seeds)
+        TrainingConfig(rules=self.rules)
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
     seconds = phases.earlier_seconds(folder)
     phases.check_studies((folder / "search.journal", folder / "random.journal"), space)
     with timed(seconds, "supernet"):
-        rules: dict[str, Any] = {"constraints": options.constraints, "seed": options.seed, "quiet": quiet}
-        supernet = phases.shared_weights(space, data, folder, steps=options.supernet_steps, **rules)
+        how: dict[str, Any] = {"constraints": options.constraints, "seed": options.seed, "quiet": quiet}
+        steps = options.supernet_steps
+        supernet = phases.shared_weights(space, data, folder, rules=options.rules, steps=steps, **how)
     with timed(seconds, "search"):
         result, control = _searches(options, setting, supernet, folder, quiet)
     winners = {

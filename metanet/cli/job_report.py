@@ -100,9 +100,9 @@ def _about(outcome: Outcome) -> str:
     return (
         f"{options.trials} of {outcome.setting.space.size:,} architectures were scored by {options.sampler}, as many "
         "by random search. The score is the leave-one-out accuracy of the linear probe on the selection images, with "
-        f"weights shared in a supernet of {options.supernet_steps} steps. Images are disjoint: {sizes}. The test "
-        "images were opened after all winners were frozen (frozen.json). The control “most MACs” is the dearest "
-        "architecture that the random search drew."
+        f"weights shared in a supernet of {options.supernet_steps} steps ({', '.join(options.rules)}). Images are "
+        f"disjoint: {sizes}. The test images were opened after all winners were frozen (frozen.json). The control "
+        "“most MACs” is the dearest architecture that the random search drew."
     )
 
 

@@ -19,7 +19,7 @@ from metanet.errors import MetanetError, unknown
 from metanet.model import MetaNet
 from metanet.pretrain import ExpertClassification, ExpertConfig
 from metanet.runs import fingerprint, manifest, write_json
-from metanet.search_spaces import SandwichConfig, Space, Supernet, train_supernet
+from metanet.search_spaces import Space, Supernet, TrainingConfig, train_supernet
 from metanet.searchers import SAMPLERS, load_result
 from metanet.spec import ArchSpec
 from metanet.training import state_sha256
@@ -84,10 +84,18 @@ def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
 
 
 def shared_weights(
-    space: Space, data: Data, folder: Path, *, steps: int, constraints: str, seed: int, quiet: bool | None
+    space: Space,
+    data: Data,
+    folder: Path,
+    *,
+    rules: Sequence[str],
+    steps: int,
+    constraints: str,
+    seed: int,
+    quiet: bool | None,
 ) -> Supernet:
     """A supernet of the space, trained on networks that keep the constraints."""
-    config = SandwichConfig(steps=steps, constraints=constraints, seed=seed)
+    config = TrainingConfig(rules=tuple(rules), steps=steps, constraints=constraints, seed=seed)
     supernet = Supernet(space, len(data.images.classes), seed=seed)
     return train_supernet(supernet, data.weights, config, out=folder / "supernet", quiet=quiet)
 

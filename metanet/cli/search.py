@@ -48,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the job and says what to look at and what to type next."""
     from metanet.cli.job import JobOptions, run_job
-    from metanet.cli.setting import same_split
+    from metanet.cli.setting import rules_of, same_split
 
     options = JobOptions(
         space=args.space,
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         percents=tuple(args.percents),
         seed=args.seed,
         latency=args.latency,
+        rules=rules_of(args.rules),
     )
     verdict = run_job(options, args.out, quiet=args.quiet or None)
     print(verdict)
