@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from metanet.data.fashion import fashion_images
 from metanet.data.images import ArrayImages, ImageSource
 from metanet.data.lazy import LazyImages
 from metanet.errors import MetanetError, unknown
@@ -102,4 +103,5 @@ IMAGES: dict[str, Callable[[], ImageSource]] = {
     "mnist-5k": mnist_5k,
     "digits": digits,
     "solar-cells": solar_cells,
+    "fashion-mnist": fashion_images,
 }
