@@ -1,0 +1,106 @@
+"""What the tables on ranking say, and its plot."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rows import ROOT, markdown, stored
+from rows import note as source
+
+from metanet.report.chart import Chart, Series
+from metanet.report.plots import Plot
+from metanet.report.style import BLUE, GREEN, ORANGE, quantity
+
+RESULTS = ROOT / "perf" / "results"
+NAMES = {"probe": "probe of shared features", "accuracy": "supernet's own accuracy", "params": "parameters"}
+NAMES |= {"macs": "MACs", "ceiling": "another training (the ceiling)", "perfect": "a perfect score (estimate)"}
+BANDS = ("1 to 2 M MACs", "2 to 4 M MACs", "4 to 8 M MACs")
+
+
+def truth() -> str:
+    """The networks of the comparison and how they did alone."""
+    table, rows = pd.read_csv(RESULTS / "truth.csv"), []
+    for band, own in [*table.groupby("band"), ("all", table)]:
+        by_id = own.groupby("id")
+        mean, seeds = by_id["accuracy"].mean(), own.pivot(index="id", columns="seed", values="accuracy").dropna()
+        noise = math.sqrt(seeds.var(axis=1, ddof=1).mean()) if seeds.shape[1] > 1 else math.nan
+        cells = {"networks": "all" if band == "all" else BANDS[int(band)], "number": len(mean)}
+        cells |= {"parameters": f"{quantity(own['params'].min())} to {quantity(own['params'].max())}"}
+        cells |= {"accuracy": f"{mean.min():.1%} to {mean.max():.1%}", "mean": f"{mean.mean():.1%}"}
+        cells |= {"spread (standard deviation)": f"{100 * mean.std():.2f}", "between seeds": f"{100 * noise:.2f}"}
+        rows.append(cells)
+    told = f"{len(table)} trainings, {table['seconds'].sum() / 3600:.1f} hours of processor time"
+    return markdown(rows, f"{source(stored('truth'), 'python perf/truth.py')}; {told}; deviations in points")
+
+
+def ranking() -> str:
+    """How each rule of training orders the half of the networks that rules are compared on."""
+    about, rows = stored("ranking"), []
+    for row in about["rows"]:
+        for by in ("probe", "accuracy"):
+            cells = {"rule": row["rule"], "seed": row["seed"], "score": NAMES[by], **_taus(row["taus"], by)}
+            rows.append(cells | {"above MACs by": _above(row["taus"], by, "macs")})
+    first = about["rows"][0]["taus"]
+    blank = {"rule": "–", "seed": "–"}
+    rows += [{**blank, "score": NAMES[by], **_taus(first, by), "above MACs by": "–"} for by in ("params", "macs")]
+    rows += [{**blank, **cells, "above MACs by": "–"} for cells in _ceilings(about["ceilings"])]
+    return markdown(rows, f"{source(about, 'python perf/ranking.py choose')}; Kendall's tau-b with the truth, 95 %")
+
+
+def ranking_report() -> str:
+    """How the chosen rule orders the other half."""
+    about, rows = stored("ranking_report"), []
+    for row in about["rows"]:
+        for by in ("probe", "accuracy"):
+            above = {f"above {name}": _above(row["taus"], by, cost) for cost, name in _costs()}
+            rows.append({"order by": f"{NAMES[by]}, seed {row['seed']}", **_taus(row["taus"], by), **above})
+    blank = {f"above {name}": "–" for _, name in _costs()}
+    first = about["rows"][0]["taus"]
+    rows += [{"order by": NAMES[by], **_taus(first, by), **blank} for by in ("params", "macs")]
+    rows += [{"order by": cells.pop("score"), **cells, **blank} for cells in _ceilings(about["ceilings"])]
+    command = f"python perf/ranking.py report {about['options']['rule']!r}"
+    return markdown(rows, f"{source(about, command)}; Kendall's tau-b with the truth, 95 %")
+
+
+def plotted(table: pd.DataFrame, path: Path) -> Path:
+    """Draws the truth of networks against the probe's score with the shared weights, the bands in colours.
+
+    table   rows of networks with band, truth, a column for each seed of it, and probe
+    """
+    seeds, series = [name for name in table if str(name).startswith("seed ")], []
+    for i, colour in enumerate((ORANGE, GREEN, BLUE)):
+        own = table[table["band"] == i].dropna()
+        low, high = (own[seeds].agg(end, axis=1).tolist() if len(seeds) > 1 else () for end in ("min", "max"))
+        x, y = own["probe"].tolist(), own["truth"].tolist()
+        series.append(Series(BANDS[i], x, y, colour, "dots", low, high, marker=i))
+    labels = "probe of the shared features, selection images", "test accuracy, trained alone"
+    return Plot(Chart(*labels, series)).save_png(path)
+
+
+def _taus(rows: list[dict[str, Any]], by: str) -> dict[str, str]:
+    """Tau over all networks, with its interval, and inside each band."""
+    found = {row["where"]: row["tau"] for row in rows if row["by"] == by}
+    return {"all": _interval(found["all"])} | {name: f"{found[i]['mean']:.2f}" for i, name in enumerate(BANDS)}
+
+
+def _ceilings(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """What another training and a perfect score would have."""
+    named = [
+        {"where": row["where"], "by": by, "tau": row[key]}
+        for row in rows
+        for by, key in (("ceiling", "tau"), ("perfect", "perfect"))
+    ]
+    return [{"score": NAMES[by], **_taus(named, by)} for by in ("ceiling", "perfect") if rows]
+
+
+def _costs() -> tuple[tuple[str, str], ...]:
+    return ("params", "parameters"), ("macs", "MACs")
+
+
+def _above(rows: list[dict[str, Any]], by: str, cost: str) -> str:
+    return _interval(next(row for row in rows if (row["where"], row["by"]) == ("all", by))[f"above {cost}"], sign="+")
+
+
+def _interval(found: dict[str, float], sign: str = "") -> str:
+    return f"{found['mean']:{sign}.2f} ({found['low']:{sign}.2f} to {found['high']:{sign}.2f})"
