@@ -55,7 +55,12 @@ def training(rule: str, seed: int) -> SandwichConfig:
     if rule not in RULES:
         raise SystemExit(f"unknown rule {rule!r}: known: {', '.join(RULES)}")
     config = replace(BASE, seed=seed, **RULES[rule])
-    return config if "steps" in RULES[rule] else replace(config, steps=PASSES // (2 + config.samples))
+    return config if "steps" in RULES[rule] else replace(config, steps=PASSES // networks_a_step(config))
+
+
+def networks_a_step(config: SandwichConfig) -> int:
+    """How many networks an update runs."""
+    return 2 + config.samples  # the largest, the smallest, and random ones
 
 
 def depends(rule: str, seed: int, own: Data) -> dict[str, Any]:
