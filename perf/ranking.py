@@ -38,10 +38,10 @@ PASSES = 6_000  # networks that a training runs, each on one batch: all rules ha
 BASE = SandwichConfig(constraints=WITHIN)
 # What each rule changes of BASE: the only place that knows of them.
 RULES: dict[str, Mapping[str, Any]] = {
-    "sandwich": {},
-    "sandwich, 2 random": {"samples": 2},
-    "sandwich, whole space": {"constraints": None},
-    "sandwich, 350 steps": {"steps": 350},
+    "sandwich+in-place-distillation": {},
+    "sandwich+in-place-distillation, 2 random": {"samples": 2},
+    "sandwich+in-place-distillation, whole space": {"constraints": None},
+    "sandwich+in-place-distillation, 350 steps": {"steps": 350},
 }
 SCORES = ("probe", "accuracy")
 

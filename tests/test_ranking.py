@@ -207,18 +207,19 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
     table.to_csv(results / "truth.csv", index=False)
     (results / "truth.json").write_text(json.dumps(truth.manifest({})))
     own = table.drop_duplicates("id")
-    about = {"rule": "sandwich", "seed": 0, "settings": truth.fingerprint(ranking.depends("sandwich", 0, OWN))}
+    monkeypatch.setattr(ranking, "RULES", {"one": {}, "two": {"samples": 2}})
+    about = {"rule": "one", "seed": 0, "settings": truth.fingerprint(ranking.depends("one", 0, OWN))}
     pd.DataFrame(
         {**about, "id": one.id, "probe": one.macs + RNG.normal(), "probe.se": 0.1, "accuracy": RNG.random()}
         for one in own.itertuples()
     ).to_csv(results / "ranking.csv", index=False)
     ranking.choose(OWN, results, tmp_path)
-    ranking.report("sandwich", OWN, results, tmp_path / "ranking.png")
-    assert (tmp_path / "ranking.png").read_bytes()[:4] == (tmp_path / "sandwich.png").read_bytes()[:4] == b"\x89PNG"
+    ranking.report("one", OWN, results, tmp_path / "ranking.png")
+    assert (tmp_path / "ranking.png").read_bytes()[:4] == (tmp_path / "one.png").read_bytes()[:4] == b"\x89PNG"
     macs = kendalltau(*ranked.known(table, "report")[["macs", "truth"]].to_numpy().T).statistic
     lines = {line.split(" | ")[0].strip("| "): line for line in ranking_tables.ranking_report().split("\n")}
     assert lines["MACs"].split(" | ")[1].startswith(f"{macs:.2f} (")
     assert {"probe of shared features, seed 0", "another training (the ceiling)"} < set(lines)
     assert ranking_tables.ranking().count("\n| ") == 6 and "48 trainings, 0.1 hours" in ranking_tables.truth()
-    with pytest.raises(SystemExit, match="there are no scores by 'sandwich, 2 random'"):
-        ranking.report("sandwich, 2 random", OWN, results, tmp_path / "ranking.png")
+    with pytest.raises(SystemExit, match="there are no scores by 'two'"):
+        ranking.report("two", OWN, results, tmp_path / "ranking.png")
