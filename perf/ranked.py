@@ -1,7 +1,8 @@
 """How alike the order of networks by a score is to their order by the truth, and which networks that may be asked of.
 
-The truth of a network is its mean accuracy over the seeds it was trained with alone. Rules of training are compared on
-the half "choose"; the half "report" is opened for one rule, and the opening is written down first.
+The truth of a network is its mean accuracy over the seeds it was trained with alone; beside it stands its mean
+cross-entropy, which depends less on the seed. Rules of training are compared on the half "choose"; the half "report" is
+opened for one rule, and the opening is written down first.
 """
 
 import json
@@ -19,16 +20,18 @@ from metanet.runs import write_json
 from metanet.stats import Interval, kendall_difference, kendall_interval
 
 COSTS = ("params", "macs")  # what a score has to be better than
+TRUTHS = {"accuracy": 1, "cross_entropy": -1}  # and whether more is better
 WHOLE = "all"
 
 
-def known(table: pd.DataFrame, half: str) -> pd.DataFrame:
-    """The networks of a half, by id: band, params, macs, truth (the mean accuracy) and one column a seed.
+def known(table: pd.DataFrame, half: str, truth: str = "accuracy") -> pd.DataFrame:
+    """The networks of a half, by id: band, params, macs, truth (the mean over seeds) and one column a seed.
 
     table   rows of truth.csv; of the networks that not all of its seeds have, none is kept
+    truth   one of TRUTHS; more is better in what is returned
     """
     own = table[table["half"] == half]
-    seeds = own.pivot(index="id", columns="seed", values="accuracy").dropna()
+    seeds = TRUTHS[truth] * own.pivot(index="id", columns="seed", values=truth).dropna()
     found = own.drop_duplicates("id").set_index("id").loc[seeds.index, ["band", *COSTS]]
     for seed in seeds:
         found[f"seed {seed}"] = seeds[seed]

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 import truth
-from ranked import ceilings, compared, known, opened, verdict
+from ranked import TRUTHS, ceilings, compared, known, opened, verdict
 from ranking_tables import plotted
 
 from metanet.bench import FeatureCache, LinearProbe, ProbeEvaluator
@@ -132,42 +132,50 @@ def scores_by(rule: str, own: Data, results: Path) -> dict[int, pd.DataFrame]:
     return found
 
 
-def judged(rule: str, by_seed: Mapping[int, pd.DataFrame], table: pd.DataFrame) -> list[dict[str, Any]]:
-    """For each seed of a rule, how its scores order networks with their truth."""
-    found, tops = [], ceilings(table)
-    for seed, scores in by_seed.items():
-        taus = compared(table.join(scores, how="inner"), SCORES)
-        verdicts = [verdict(taus, tops, by) for by in SCORES]
-        found.append({"rule": rule, "seed": seed, "taus": taus, "verdicts": verdicts})
+def judged(rule: str, by_seed: Mapping[int, pd.DataFrame], half: str, results: Path) -> list[dict[str, Any]]:
+    """For each seed of a rule, how its scores order the networks of a half by each kind of truth."""
+    found = []
+    for truth_by, table in halves(half, results).items():
+        tops = ceilings(table)
+        for seed, scores in by_seed.items():
+            taus = compared(table.join(scores, how="inner"), SCORES)
+            verdicts = [verdict(taus, tops, by) for by in SCORES]
+            found.append({"rule": rule, "seed": seed, "truth": truth_by, "taus": taus, "verdicts": verdicts})
     return found
+
+
+def halves(half: str, results: Path) -> dict[str, pd.DataFrame]:
+    """The networks of a half, by each kind of truth."""
+    table = pd.read_csv(results / "truth.csv")
+    return {truth_by: known(table, half, truth_by) for truth_by in TRUTHS}
 
 
 def choose(own: Data, results: Path, runs: Path) -> None:
     """Compares all rules that have scores on the half that is there to choose by; plots go to the runs' folder."""
-    rules = list(dict.fromkeys(pd.read_csv(results / "ranking.csv")["rule"]))
-    table, rows = known(pd.read_csv(results / "truth.csv"), "choose"), []
+    rules, rows = list(dict.fromkeys(pd.read_csv(results / "ranking.csv")["rule"])), []
     for rule in rules:
         by_seed = scores_by(rule, own, results)
-        rows += judged(rule, by_seed, table)
-        plotted(table.join(next(iter(by_seed.values()))), runs / f"{rule}.png")
-    about = {rule: asdict(training(rule, 0)) for rule in rules}
-    write_json(
-        results / "ranking.json", manifest({"passes": PASSES, "rules": about}, ceilings=ceilings(table), rows=rows)
-    )
-    for row in rows:
-        print(row["rule"], row["seed"], *(f"{one['by']} {one['tau']:.3f}" for one in row["verdicts"]))
+        rows += judged(rule, by_seed, "choose", results)
+        plotted(halves("choose", results)["accuracy"].join(next(iter(by_seed.values()))), runs / f"{rule}.png")
+    about = {"passes": PASSES, "rules": {rule: asdict(training(rule, 0)) for rule in rules}}
+    _write(results / "ranking.json", about, "choose", results, rows)
 
 
 def report(rule: str, own: Data, results: Path, image: Path) -> None:
     """Opens the other half for a rule, and stores and plots how it orders that; refused for a second rule."""
     by_seed = scores_by(rule, own, results)
     about = opened(results / "ranking_opened.json", {"rule": rule, "training": asdict(training(rule, 0))})
-    table = known(pd.read_csv(results / "truth.csv"), "report")
-    rows = judged(rule, by_seed, table)
-    write_json(results / "ranking_report.json", manifest(about, ceilings=ceilings(table), rows=rows))
-    plotted(table.join(next(iter(by_seed.values()))), image)
+    rows = judged(rule, by_seed, "report", results)
+    _write(results / "ranking_report.json", about, "report", results, rows)
+    plotted(halves("report", results)["accuracy"].join(next(iter(by_seed.values()))), image)
+
+
+def _write(path: Path, about: Mapping[str, Any], half: str, results: Path, rows: list[dict[str, Any]]) -> None:
+    tops = {truth_by: ceilings(table) for truth_by, table in halves(half, results).items()}
+    write_json(path, manifest(about, ceilings=tops, rows=rows))
     for row in rows:
-        print(row["rule"], row["seed"], *row["verdicts"], sep="\n")
+        for one in row["verdicts"]:
+            print(row["rule"], row["seed"], row["truth"], one)
 
 
 def main() -> None:

@@ -13,8 +13,11 @@ from metanet.report.plots import Plot
 from metanet.report.style import BLUE, GREEN, ORANGE, quantity
 
 RESULTS = ROOT / "perf" / "results"
-NAMES = {"probe": "probe of shared features", "accuracy": "supernet's own accuracy", "params": "parameters"}
-NAMES |= {"macs": "MACs", "ceiling": "another training (the ceiling)", "perfect": "a perfect score (estimate)"}
+SCORES, COSTS = ("probe", "accuracy"), ("params", "macs")
+NAMES = {"probe": "probe of shared features", "accuracy": "supernet's own accuracy"}
+NAMES |= {"params": "parameters", "macs": "MACs"}
+CEILINGS = {"tau": "another training (the ceiling)", "perfect": "a perfect score (estimate)"}
+TOLD = "Kendall's tau-b with the truth, intervals of 95 %"
 BANDS = ("1 to 2 M MACs", "2 to 4 M MACs", "4 to 8 M MACs")
 
 
@@ -37,30 +40,28 @@ def truth() -> str:
 def ranking() -> str:
     """How each rule of training orders the half of the networks that rules are compared on."""
     about, rows = stored("ranking"), []
-    for row in about["rows"]:
-        for by in ("probe", "accuracy"):
-            cells = {"rule": row["rule"], "seed": row["seed"], "score": NAMES[by], **_taus(row["taus"], by)}
+    for row, other in _pairs(about):
+        for by in SCORES:
+            cells = {"rule": row["rule"], "seed": row["seed"], "score": NAMES[by], **_taus(row, other, by)}
             rows.append(cells | {"above MACs by": _above(row["taus"], by, "macs")})
-    first = about["rows"][0]["taus"]
-    blank = {"rule": "–", "seed": "–"}
-    rows += [{**blank, "score": NAMES[by], **_taus(first, by), "above MACs by": "–"} for by in ("params", "macs")]
-    rows += [{**blank, **cells, "above MACs by": "–"} for cells in _ceilings(about["ceilings"])]
-    return markdown(rows, f"{source(about, 'python perf/ranking.py choose')}; Kendall's tau-b with the truth, 95 %")
+    first, blank = _pairs(about)[0], {"rule": "–", "seed": "–"}
+    rows += [{**blank, "score": NAMES[by], **_taus(*first, by), "above MACs by": "–"} for by in COSTS]
+    rows += [{**blank, "score": name, **cells, "above MACs by": "–"} for name, cells in _ceilings(about)]
+    return markdown(rows, f"{source(about, 'python perf/ranking.py choose')}; {TOLD}")
 
 
 def ranking_report() -> str:
     """How the chosen rule orders the other half."""
     about, rows = stored("ranking_report"), []
-    for row in about["rows"]:
-        for by in ("probe", "accuracy"):
-            above = {f"above {name}": _above(row["taus"], by, cost) for cost, name in _costs()}
-            rows.append({"order by": f"{NAMES[by]}, seed {row['seed']}", **_taus(row["taus"], by), **above})
-    blank = {f"above {name}": "–" for _, name in _costs()}
-    first = about["rows"][0]["taus"]
-    rows += [{"order by": NAMES[by], **_taus(first, by), **blank} for by in ("params", "macs")]
-    rows += [{"order by": cells.pop("score"), **cells, **blank} for cells in _ceilings(about["ceilings"])]
+    for row, other in _pairs(about):
+        for by in SCORES:
+            above = {f"above {NAMES[cost]} by": _above(row["taus"], by, cost) for cost in COSTS}
+            rows.append({"order by": f"{NAMES[by]}, seed {row['seed']}", **_taus(row, other, by), **above})
+    first, blank = _pairs(about)[0], {f"above {NAMES[cost]} by": "–" for cost in COSTS}
+    rows += [{"order by": NAMES[by], **_taus(*first, by), **blank} for by in COSTS]
+    rows += [{"order by": name, **cells, **blank} for name, cells in _ceilings(about)]
     command = f"python perf/ranking.py report {about['options']['rule']!r}"
-    return markdown(rows, f"{source(about, command)}; Kendall's tau-b with the truth, 95 %")
+    return markdown(rows, f"{source(about, command)}; {TOLD}")
 
 
 def plotted(table: pd.DataFrame, path: Path) -> Path:
@@ -78,24 +79,32 @@ def plotted(table: pd.DataFrame, path: Path) -> Path:
     return Plot(Chart(*labels, series)).save_png(path)
 
 
-def _taus(rows: list[dict[str, Any]], by: str) -> dict[str, str]:
-    """Tau over all networks, with its interval, and inside each band."""
-    found = {row["where"]: row["tau"] for row in rows if row["by"] == by}
-    return {"all": _interval(found["all"])} | {name: f"{found[i]['mean']:.2f}" for i, name in enumerate(BANDS)}
+def _pairs(about: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The rows of a result: each by accuracy, and the same by cross-entropy."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in about["rows"]:
+        found.setdefault((row["rule"], row["seed"]), {})[row["truth"]] = row
+    return [(one["accuracy"], one["cross_entropy"]) for one in found.values()]
 
 
-def _ceilings(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """What another training and a perfect score would have."""
-    named = [
-        {"where": row["where"], "by": by, "tau": row[key]}
-        for row in rows
-        for by, key in (("ceiling", "tau"), ("perfect", "perfect"))
-    ]
-    return [{"score": NAMES[by], **_taus(named, by)} for by in ("ceiling", "perfect") if rows]
+def _taus(row: dict[str, Any], other: dict[str, Any], by: str) -> dict[str, str]:
+    """Tau with the accuracy over all networks, with its interval, and inside each band; and with the cross-entropy."""
+    found, crossed = ({one["where"]: one["tau"] for one in rows["taus"] if one["by"] == by} for rows in (row, other))
+    cells = {"all": _interval(found["all"])} | {name: f"{found[i]['mean']:.2f}" for i, name in enumerate(BANDS)}
+    return cells | {"all, by cross-entropy": _interval(crossed["all"])}
 
 
-def _costs() -> tuple[tuple[str, str], ...]:
-    return ("params", "parameters"), ("macs", "MACs")
+def _ceilings(about: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """What another training and a perfect score would have; nothing where the truth has one seed."""
+    found = []
+    for by, name in CEILINGS.items():
+        named = [
+            {"taus": [{"where": one["where"], "by": by, "tau": one[by]} for one in about["ceilings"][truth_by]]}
+            for truth_by in ("accuracy", "cross_entropy")
+        ]
+        if named[0]["taus"]:
+            found.append((name, _taus(*named, by)))
+    return found
 
 
 def _above(rows: list[dict[str, Any]], by: str, cost: str) -> str:

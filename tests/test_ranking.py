@@ -56,9 +56,9 @@ def made(seeds=(0, 1)):
     for i in range(24):
         one = {"band": i % 3, "half": "report" if i < 12 else "choose", "id": f"n{i}"}
         one |= {"params": int(RNG.integers(9**6)), "macs": i + 1}
-        found += [
-            {**one, "seed": seed, "accuracy": 0.8 + i / 300 + RNG.normal() / 60, "seconds": 9.0} for seed in seeds
-        ]
+        for seed in seeds:
+            quality = 0.8 + i / 300 + RNG.normal() / 60
+            found.append({**one, "seed": seed, "accuracy": quality, "cross_entropy": 1 - quality**3, "seconds": 9.0})
     return pd.DataFrame(found)
 
 
@@ -110,6 +110,7 @@ def test_the_halves_are_apart_and_a_network_needs_all_seeds():
     report, choose = ranked.known(table, "report"), ranked.known(table, "choose")
     assert set(report.index) == {f"n{i}" for i in range(1, 12)} and len(choose) == 12
     row = table[table["id"] == "n3"]["accuracy"]
+    assert ranked.known(table, "report", "cross_entropy").loc["n3", "seed 1"] == row.iloc[1] ** 3 - 1
     assert report.loc["n3", "truth"] == pytest.approx(row.mean()) and report.loc["n3", "seed 1"] == row.iloc[1]
 
 
@@ -220,6 +221,8 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
     lines = {line.split(" | ")[0].strip("| "): line for line in ranking_tables.ranking_report().split("\n")}
     assert lines["MACs"].split(" | ")[1].startswith(f"{macs:.2f} (")
     assert {"probe of shared features, seed 0", "another training (the ceiling)"} < set(lines)
+    crossed = kendalltau(*ranked.known(table, "report", "cross_entropy")[["macs", "truth"]].to_numpy().T).statistic
+    assert lines["MACs"].split(" | ")[5].startswith(f"{crossed:.2f} (")
     assert ranking_tables.ranking().count("\n| ") == 6 and "48 trainings, 0.1 hours" in ranking_tables.truth()
     with pytest.raises(SystemExit, match="there are no scores by 'two'"):
         ranking.report("two", OWN, results, tmp_path / "ranking.png")
