@@ -47,7 +47,7 @@ EACH, SEEDS = 40, (0, 1)
 HALVES = ("choose", "report")
 IMAGES = {"weights": 5_000, "selection": 2_000}  # of the 60,000; the 10,000 are for the test
 DRAWN, SPLIT = 1, 0  # seeds of the architectures and of the images
-TRAINING = ExpertConfig(epochs=5, batch_size=32, peak_rate=4e-3, shift=1, device="cpu")
+TRAINING = ExpertConfig(epochs=6, batch_size=32, peak_rate=2e-3, shift=1, device="cpu")
 
 
 @dataclass(frozen=True)
