@@ -12,6 +12,7 @@ from family_tables import family, retrodicted, retrodiction
 from gvb_tables import gvb_layout, gvb_tasks, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
+from ranking_tables import ranking, ranking_report, truth
 from space_tables import exact, space_costs, space_draws, space_others, spaces
 from speed_tables import basics, forward, latency, limits, precision
 
@@ -39,6 +40,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "family": family,
     "retrodiction": retrodiction,
     "retrodicted": retrodicted,
+    "truth": truth,
+    "ranking": ranking,
+    "ranking_report": ranking_report,
     "gvb_tasks": gvb_tasks,
     "gvb_layout": gvb_layout,
     "probe_forwards": probe_forwards,

@@ -20,7 +20,7 @@ def load_images(name: str) -> ImageSource:
     """The images of a data set by its name in IMAGES.
 
     Raises:
-        MetanetError: the name is unknown, or the package that holds the images is not installed.
+        MetanetError: the name is unknown, or the package or the files that hold the images are not there.
     """
     if name not in IMAGES:
         raise unknown("data set", name, IMAGES)
