@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 import truth
+from filelock import FileLock
 from ranked import TRUTHS, ceilings, compared, known, opened, verdict
 from ranking_tables import plotted
 
@@ -105,15 +106,16 @@ def scores(spec: ArchSpec, evaluate: ProbeEvaluator) -> dict[str, float]:
     return {"probe": interval.mean, "probe.se": interval.se, "accuracy": accuracy}
 
 
-def stored(rows: pd.DataFrame, results: Path) -> None:
-    """Puts rows in the place of those that have the same rule and seed."""
+def stored(rows: pd.DataFrame, results: Path, runs: Path) -> None:
+    """Puts rows in the place of those that have the same rule and seed; several processes may do so at once."""
     path = results / "ranking.csv"
-    if path.exists():
-        before = pd.read_csv(path)
-        new = set(zip(rows["rule"], rows["seed"], strict=True))
-        kept = [pair not in new for pair in zip(before["rule"], before["seed"], strict=True)]
-        rows = pd.concat([before[kept], rows])
-    atomic_write(path, rows.to_csv(index=False))
+    with FileLock(runs / "collect.lock"):
+        if path.exists():
+            before = pd.read_csv(path)
+            new = set(zip(rows["rule"], rows["seed"], strict=True))
+            kept = [pair not in new for pair in zip(before["rule"], before["seed"], strict=True)]
+            rows = pd.concat([before[kept], rows])
+        atomic_write(path, rows.to_csv(index=False))
 
 
 def scores_by(rule: str, own: Data, results: Path) -> dict[int, pd.DataFrame]:
@@ -162,8 +164,16 @@ def choose(own: Data, results: Path, runs: Path) -> None:
 
 
 def report(rule: str, own: Data, results: Path, image: Path) -> None:
-    """Opens the other half for a rule, and stores and plots how it orders that; refused for a second rule."""
-    by_seed = scores_by(rule, own, results)
+    """Opens the other half for a rule, and stores and plots how it orders that.
+
+    Raises:
+        SystemExit: it was opened for another rule before, or the truth is not complete.
+    """
+    by_seed, trained = scores_by(rule, own, results), pd.read_csv(results / "truth.csv")
+    if len(trained) < (all_of_them := len(truth.networks()) * len(truth.SEEDS)):
+        raise SystemExit(
+            f"the truth has {len(trained)} of {all_of_them} trainings: run `python perf/truth.py` to its end"
+        )
     about = opened(results / "ranking_opened.json", {"rule": rule, "training": asdict(training(rule, 0))})
     rows = judged(rule, by_seed, "report", results)
     _write(results / "ranking_report.json", about, "report", results, rows)
@@ -195,7 +205,7 @@ def main() -> None:
     torch.set_num_threads(1)
     own = truth.data(chosen.fashion_mnist)
     if chosen.command == "train":
-        stored(scored(chosen.rule, chosen.seed, own, chosen.runs), chosen.results)
+        stored(scored(chosen.rule, chosen.seed, own, chosen.runs), chosen.results, chosen.runs)
     elif chosen.command == "choose":
         choose(own, chosen.results, open_run(chosen.runs))
     else:

@@ -185,7 +185,7 @@ def test_from_supernets_to_tables(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ranking, "RULES", {"one": {"steps": 2}, "two": {"steps": 1}})
     monkeypatch.setattr(ranking, "BASE", replace(ranking.BASE, constraints=None, batch_size=15))
     for rule, seed in (("one", 0), ("one", 0), ("one", 1), ("two", 0)):
-        ranking.stored(ranking.scored(rule, seed, OWN, tmp_path / "runs"), tmp_path)
+        ranking.stored(ranking.scored(rule, seed, OWN, tmp_path / "runs"), tmp_path, tmp_path)
     scores = pd.read_csv(tmp_path / "ranking.csv")
     assert len(scores) == 3 * len(small) and scores["probe"].between(0, 1).all()
     monkeypatch.setitem(ranking.RULES, "two", {"steps": 3})
@@ -224,5 +224,8 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
     crossed = kendalltau(*ranked.known(table, "report", "cross_entropy")[["macs", "truth"]].to_numpy().T).statistic
     assert lines["MACs"].split(" | ")[5].startswith(f"{crossed:.2f} (")
     assert ranking_tables.ranking().count("\n| ") == 6 and "48 trainings, 0.1 hours" in ranking_tables.truth()
+    monkeypatch.setattr(truth, "SEEDS", range(25))
+    with pytest.raises(SystemExit, match="the truth has 48 of 50 trainings: run `python"):
+        ranking.report("one", OWN, results, tmp_path / "ranking.png")
     with pytest.raises(SystemExit, match="there are no scores by 'two'"):
         ranking.report("two", OWN, results, tmp_path / "ranking.png")
