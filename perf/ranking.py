@@ -5,7 +5,8 @@
     python perf/ranking.py report RULE            the other half, once: for that rule and no other
 
 A score is what a search climbs: the probe's leave-one-out accuracy on the selection images, with the features of the
-calibrated network; and the accuracy of the supernet's own classifier on the same images. Neither sees a test image.
+calibrated network; and how the supernet's own classifier does on the same images: its accuracy and the mean log of the
+probability that it gives the right class. None sees a test image.
 Writes perf/results/ranking.csv (scores), ranking.json (what `choose` found), ranking_report.json and its plot,
 docs/img/ranking.png. The truth is that of `perf/truth.py`.
 """
@@ -17,13 +18,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import truth
 from filelock import FileLock
 from ranked import TRUTHS, ceilings, compared, known, opened, verdict
-from ranking_tables import plotted
+from ranking_tables import SCORES, plotted
 
 from metanet.bench import FeatureCache, LinearProbe, ProbeEvaluator
 from metanet.cli.phases import Data, shared_evaluator
@@ -44,7 +44,6 @@ RULES: dict[str, Mapping[str, Any]] = {
     "sandwich+in-place-distillation, whole space": {"constraints": None},
     "sandwich+in-place-distillation, 350 steps": {"steps": 350},
 }
-SCORES = ("probe", "accuracy")
 
 
 def training(rule: str, seed: int) -> SandwichConfig:
@@ -93,8 +92,8 @@ def scored(rule: str, seed: int, own: Data, runs: Path) -> pd.DataFrame:
 
 
 def scores(spec: ArchSpec, evaluate: ProbeEvaluator) -> dict[str, float]:
-    """The evaluator's score of a network and its standard error, and the accuracy of the network's own classifier on
-    the same images; each image is run once for both."""
+    """The evaluator's score of a network and its standard error, and accuracy and mean log-likelihood of the network's
+    own classifier on the same images; each image is run once for all."""
     net, (task,), features = evaluate.network(spec), evaluate.tasks, FeatureCache()
     assert isinstance(net, MetaNet)
     ids = evaluate.ids()
@@ -102,8 +101,10 @@ def scores(spec: ArchSpec, evaluate: ProbeEvaluator) -> dict[str, float]:
     interval = METRICS[task.metric].interval(found.predicted, found.truth)
     with torch.no_grad():
         logits = net.get_classifier()(torch.from_numpy(features(net, task.images, ids, net.spec.resolution)))
-    accuracy = float(np.mean(logits.argmax(1).numpy() == task.images.labels[ids]))
-    return {"probe": interval.mean, "probe.se": interval.se, "accuracy": accuracy}
+    labels = torch.from_numpy(task.images.labels[ids])
+    accuracy = float((logits.argmax(1) == labels).double().mean())
+    likelihood = -float(torch.nn.functional.cross_entropy(logits, labels))
+    return {"probe": interval.mean, "probe.se": interval.se, "accuracy": accuracy, "likelihood": round(likelihood, 6)}
 
 
 def stored(rows: pd.DataFrame, results: Path, runs: Path) -> None:

@@ -13,8 +13,8 @@ from metanet.report.plots import Plot
 from metanet.report.style import BLUE, GREEN, ORANGE, quantity
 
 RESULTS = ROOT / "perf" / "results"
-SCORES, COSTS = ("probe", "accuracy"), ("params", "macs")
-NAMES = {"probe": "probe of shared features", "accuracy": "supernet's own accuracy"}
+SCORES, COSTS = ("probe", "accuracy", "likelihood"), ("params", "macs")
+NAMES = {"probe": "probe of shared features", "accuracy": "own accuracy", "likelihood": "own log-likelihood"}
 NAMES |= {"params": "parameters", "macs": "MACs"}
 CEILINGS = {"tau": "another training (the ceiling)", "perfect": "a perfect score (estimate)"}
 TOLD = "Kendall's tau-b with the truth, intervals of 95 %"
@@ -67,16 +67,18 @@ def ranking_report() -> str:
 def plotted(table: pd.DataFrame, path: Path) -> Path:
     """Draws the truth of networks against the probe's score with the shared weights, the bands in colours.
 
-    table   rows of networks with band, truth, a column for each seed of it, and probe
+    table   rows of networks with band, truth (an accuracy), a column for each seed of it, and probe
     """
-    seeds, series = [name for name in table if str(name).startswith("seed ")], []
+    seeds = [name for name in table if str(name).startswith("seed ")]
+    percent = table.dropna().assign(**{name: 100 * table[name] for name in ("truth", "probe", *seeds)})
+    series = []
     for i, colour in enumerate((ORANGE, GREEN, BLUE)):
-        own = table[table["band"] == i].dropna()
+        own = percent[percent["band"] == i]
         low, high = (own[seeds].agg(end, axis=1).tolist() if len(seeds) > 1 else () for end in ("min", "max"))
-        x, y = own["probe"].tolist(), own["truth"].tolist()
-        series.append(Series(BANDS[i], x, y, colour, "dots", low, high, marker=i))
-    labels = "probe of the shared features, selection images", "test accuracy, trained alone"
-    return Plot(Chart(*labels, series)).save_png(path)
+        series.append(Series(BANDS[i], own["probe"].tolist(), own["truth"].tolist(), colour, "dots", low, high))
+    labels = "probe of the shared features, % of the selection images", "trained alone, % of the test images"
+    ticks = range(math.ceil(percent["probe"].min()), math.floor(percent["probe"].max()) + 1)
+    return Plot(Chart(*labels, series, x_ticks=ticks)).save_png(path)
 
 
 def _pairs(about: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:

@@ -177,8 +177,10 @@ def test_scores_are_the_evaluators_and_the_networks_own(small):
     found, expected = ranking.scores(spec, evaluate), evaluate(spec)
     assert (found["probe"], found["probe.se"]) == (expected["accuracy"], expected["accuracy.se"])
     with torch.no_grad():
-        predicted = evaluate.network(spec)(IMAGES.batch(PARTS["selection"], 16)).argmax(1)
-    assert found["accuracy"] == np.mean(predicted.numpy() == IMAGES.labels[PARTS["selection"]])
+        chances = evaluate.network(spec)(IMAGES.batch(PARTS["selection"], 16)).double().softmax(1).numpy()
+    labels = IMAGES.labels[PARTS["selection"]]
+    assert found["accuracy"] == np.mean(chances.argmax(1) == labels)
+    assert found["likelihood"] == pytest.approx(np.log(chances[np.arange(30), labels]).mean(), abs=1e-5)
 
 
 def test_from_supernets_to_tables(small, tmp_path, monkeypatch, capsys):
@@ -211,7 +213,14 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(ranking, "RULES", {"one": {}, "two": {"samples": 2}})
     about = {"rule": "one", "seed": 0, "settings": truth.fingerprint(ranking.depends("one", 0, OWN))}
     pd.DataFrame(
-        {**about, "id": one.id, "probe": one.macs + RNG.normal(), "probe.se": 0.1, "accuracy": RNG.random()}
+        {
+            **about,
+            "id": one.id,
+            "probe": one.macs + RNG.normal(),
+            "probe.se": 0.1,
+            "accuracy": RNG.random(),
+            "likelihood": 0.0 - one.macs,
+        }
         for one in own.itertuples()
     ).to_csv(results / "ranking.csv", index=False)
     ranking.choose(OWN, results, tmp_path)
@@ -223,7 +232,7 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
     assert {"probe of shared features, seed 0", "another training (the ceiling)"} < set(lines)
     crossed = kendalltau(*ranked.known(table, "report", "cross_entropy")[["macs", "truth"]].to_numpy().T).statistic
     assert lines["MACs"].split(" | ")[5].startswith(f"{crossed:.2f} (")
-    assert ranking_tables.ranking().count("\n| ") == 6 and "48 trainings, 0.1 hours" in ranking_tables.truth()
+    assert ranking_tables.ranking().count("\n| ") == 7 and "48 trainings, 0.1 hours" in ranking_tables.truth()
     monkeypatch.setattr(truth, "SEEDS", range(25))
     with pytest.raises(SystemExit, match="the truth has 48 of 50 trainings: run `python"):
         ranking.report("one", OWN, results, tmp_path / "ranking.png")
