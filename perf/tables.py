@@ -12,6 +12,7 @@ from family_tables import family, retrodicted, retrodiction
 from gvb_tables import gvb_layout, gvb_tasks, packaged_scores, packaged_times, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
+from ranking_tables import ranking, ranking_report, truth
 from rule_tables import rules
 from space_tables import exact, space_costs, space_draws, space_others, spaces
 from speed_tables import basics, forward, latency, limits, precision
@@ -41,6 +42,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "family": family,
     "retrodiction": retrodiction,
     "retrodicted": retrodicted,
+    "truth": truth,
+    "ranking": ranking,
+    "ranking_report": ranking_report,
     "gvb_tasks": gvb_tasks,
     "gvb_layout": gvb_layout,
     "packaged_scores": packaged_scores,
