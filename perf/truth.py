@@ -151,13 +151,15 @@ def answers(net: MetaNet, images: Any, ids: Ids) -> torch.Tensor:
 
 
 def work(own: Data, runs: Path, results: Path) -> None:
-    """Trains what nobody has trained or is training, first all networks with the first seed."""
+    """Trains what nobody has trained or is training, first all networks with the first seed. What is stored is trained,
+    wherever that was."""
     home = open_run(runs / fingerprint(settings(own)))
+    known = {(row["id"], row["seed"]) for row in stored(results, home.name)}
     for seed in SEEDS:
         for drawn in networks():
             name = f"{drawn.spec.id}-{seed}"
             with alone(home / f"{name}.lock") as mine:
-                if not mine or (home / f"{name}.json").exists():
+                if not mine or (drawn.spec.id, seed) in known or (home / f"{name}.json").exists():
                     continue
                 row, right = trained(drawn, seed, own, home / name)
                 with replacing(home / f"{name}.npy") as file:
@@ -182,11 +184,19 @@ def collect(own: Data, runs: Path, results: Path) -> pd.DataFrame:
     """Stores the rows that there are, in the order of the networks, with all settings beside them."""
     home, order = runs / fingerprint(settings(own)), {one.spec.id: i for i, one in enumerate(networks())}
     with FileLock(home / "collect.lock"):
-        rows = [json.loads(path.read_text()) for path in home.glob("*.json")]
+        own_rows = [json.loads(path.read_text()) for path in home.glob("*.json")]
+        rows = {(row["id"], row["seed"]): row for row in [*stored(results, home.name), *own_rows]}.values()
         table = pd.DataFrame(sorted(rows, key=lambda row: (row["seed"], order[row["id"]])))
         atomic_write(results / "truth.csv", table.to_csv(index=False))
         write_json(results / "truth.json", manifest(settings(own), digest=home.name, seeds=SEEDS, rows=len(table)))
     return table
+
+
+def stored(results: Path, digest: str) -> list[dict[str, Any]]:
+    """The rows of these settings that truth.csv holds."""
+    path = results / "truth.csv"
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    return [row for row in rows if row["settings"] == digest]
 
 
 def main() -> None:
