@@ -103,6 +103,8 @@ def test_the_truth_is_trained_once_and_left_to_who_has_it(small, tmp_path, capsy
         spec = next(one.spec for one in small if one.spec.id == row.id)
         assert (row.macs, row.spec) == (SPACE.price(spec)["macs"], spec.to_text())
     assert json.loads((tmp_path / "truth.json").read_text())["rows"] == 4
+    truth.work(OWN, tmp_path / "elsewhere", tmp_path)  # what is stored is not trained again where its runs are not
+    assert capsys.readouterr().out == "" and truth.collect(OWN, tmp_path / "elsewhere", tmp_path).equals(whole)
 
 
 def test_the_halves_are_apart_and_a_network_needs_all_seeds():
