@@ -13,7 +13,7 @@ from metanet import Init, MetanetError
 from metanet.data import ArrayImages, Labelled
 from metanet.search_spaces import SandwichConfig, Space, StageChoices, Supernet, load_space, train_supernet
 from metanet.search_spaces.sandwich import sandwich
-from metanet.search_spaces.supernet import shared_name
+from metanet.search_spaces.shared import shared_name
 from metanet.spec import DOWNS, OPS
 
 TINY = load_space("metanet-tiny").freeze(resolution=28)
