@@ -62,9 +62,15 @@ class Skeleton:
         return {path: owner[name] for path, (owner, name, _) in self.buffers.items() if "running" in name}
 
     def wear(self, weights: Mapping[str, Any]) -> None:
-        """Puts the slices of the present weights where the parameters are."""
+        """Puts the slices of the present weights where the parameters are.
+
+        Slices cut without gradients are marked as parameters are: torch multiplies matrices in another way where
+        nothing asks for a gradient, and rounds otherwise.
+        """
+        graph = torch.is_grad_enabled()
         for part in self.slices:
-            part.owner[part.name] = part.of(weights)
+            value = part.of(weights)
+            part.owner[part.name] = value if graph else value.requires_grad_()
 
     def undress(self) -> None:
         """Takes all values away again: they would stay in memory, and with them the gradients' graph."""
