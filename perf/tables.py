@@ -13,7 +13,7 @@ from gvb_tables import gvb_layout, gvb_tasks, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
 from space_tables import exact, space_costs, space_draws, space_others, spaces
-from speed_tables import basics, forward, latency, limits, precision
+from speed_tables import basics, forward, latency, limits, precision, supernet
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -32,6 +32,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "limits": limits,
     "latency": latency,
     "precision": precision,
+    "supernet": supernet,
     "space_draws": space_draws,
     "space_costs": space_costs,
     "space_others": space_others,
