@@ -151,6 +151,17 @@ def test_threads_do_not_share_what_is_kept():
             assert torch.equal(expected, found)
 
 
+def test_the_same_in_inference_mode_and_with_gradients():
+    supernet, x = supernet_of("tiny"), images(2, 28)
+    for op in OPS:
+        (spec,) = space_of("tiny").where(op=(op,)).sample(1, seed=3)
+        stats = supernet.calibrate(spec, [x])
+        net = supernet.extract(spec, stats)
+        with torch.inference_mode():
+            assert torch.equal(supernet(x, spec, stats=stats), net(x))
+        assert torch.equal(supernet(x, spec, stats=stats), net(x))  # a gradient may be asked for in eval mode, too
+
+
 def test_a_run_that_fails_leaves_nothing_behind():
     supernet = supernet_of("tiny").train()
     (spec,) = space_of("tiny").sample(1, seed=5)
