@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from metanet.training import state_sha256
 
 CALIBRATION = (2, 250)  # batches, and images a batch, for a sub-network's BatchNorm statistics
 FRESH = Init(layer_scale=0.1)  # attention is handicapped by the released 1e-6 in short runs
-TUNING = 1e-3  # peak rate where weights are inherited: RATE_NOTE
 
 Start = Callable[[ArchSpec], MetaNet]
 
@@ -134,12 +133,12 @@ def trained_evaluator(data: Data, folder: Path, *, epochs: int, seed: int) -> Pr
 def trained(
     spec: ArchSpec, data: Data, folder: Path, *, epochs: int, seed: int, start: Start | None = None
 ) -> tuple[MetaNet, pd.DataFrame]:
-    """A network trained by the Expert stage, and its history: from scratch, or from the weights of `start`, at a lower
-    rate."""
+    """A network trained by the Expert stage, and its history: from scratch, or from the weights of `start`.
+
+    The rate is the same for both: of inherited weights, lower ones were behind after as many epochs (docs/supernet.md).
+    """
     net = MetaNet(spec, init=FRESH, seed=seed) if start is None else start(spec)
     config = ExpertConfig(epochs=epochs, seed=seed)
-    if start is not None:
-        config = replace(config, peak_rate=TUNING)
     stage = ExpertClassification().run(net, {data.task.name: data.weights}, config, folder)
     return net, stage.history
 
