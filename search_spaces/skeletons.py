@@ -1,12 +1,14 @@
 """Networks without weights of their own, kept for the architectures that were asked for lately.
 
 A skeleton wears slices of the shared weights while it runs and nothing afterwards: what is kept depends on the
-architecture alone, never on values, so that no update, loaded checkpoint or device can make it stale.
+architecture alone, never on values, so that no update, loaded checkpoint or device can make it stale. Of a large one
+each block wears its own while it runs: without gradients they take the memory that those of the block before gave back.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +16,11 @@ from torch import Tensor, nn
 
 from metanet.errors import MetanetError
 from metanet.model import MetaNet
-from metanet.search_spaces.shared import slices
+from metanet.search_spaces.shared import Slice, key_of, slices
 from metanet.search_spaces.space import Space
 from metanet.spec import ArchSpec
 
+LARGE = 1_000_000  # weights: the slices of fewer stay in the caches together, and hooks take longer than their copies
 KEPT = 16  # networks: one takes some hundred kilobytes at tiny scale, some megabytes at that of the paper
 
 Stats = dict[str, Tensor]
@@ -29,11 +32,25 @@ class Skeleton:
     def __init__(self, spec: ArchSpec, num_classes: int, weights: Mapping[str, Any]) -> None:
         self.net = MetaNet(spec, num_classes, device="meta")
         self.slices = tuple(slices(self.net, weights))
+        self.weights: Mapping[str, Any] = {}
         self.buffers = buffers(self.net)
         self.norms = [part for part in self.net.modules() if isinstance(part, nn.BatchNorm2d)]
         for part in self.norms:
             part.track_running_stats = False  # in training, no buffers are written
             part.momentum = None  # where they are: a plain average over the batches
+        self.large = sum(value.numel() for value in self.net.parameters()) >= LARGE
+        for path, block in self._blocks() if self.large else ():
+            own = [part for part in self.slices if part.path.startswith(path + ".")]
+            block.register_forward_pre_hook(partial(self._wear, own))
+            block.register_forward_hook(partial(self._undress, own), always_call=True)
+
+    def _blocks(self) -> Iterator[tuple[str, nn.Module]]:
+        """What wears its weights by itself: stem, modules in front, blocks, head and classifier."""
+        for path, part in self.net.named_children():
+            if path != "stages":
+                yield path, part
+        for i, stage in enumerate(self.net.stages):
+            yield from ((f"stages.{i}.{name}", block) for name, block in stage.named_children())
 
     def run(self, x: Tensor, stats: Mapping[str, Tensor] | None) -> Tensor:
         """The network's output: in eval mode with statistics, else in training mode, on the batch's own."""
@@ -47,7 +64,7 @@ class Skeleton:
 
     def measured(self, batches: Iterable[Tensor]) -> Stats:
         """The BatchNorm statistics, averaged over batches."""
-        like = self.net.stem.conv.weight
+        like = self.weights[key_of("stem.conv.weight")]
         for path, (owner, name, empty) in self.buffers.items():
             owner[name] = fresh(path, empty, like)
         self._mode(True)
@@ -61,23 +78,34 @@ class Skeleton:
             raise MetanetError("calibration needs at least one batch of images, got none")
         return {path: owner[name] for path, (owner, name, _) in self.buffers.items() if "running" in name}
 
-    def wear(self, weights: Mapping[str, Any]) -> None:
-        """Puts the slices of the present weights where the parameters are.
+    def _wear(self, parts: Sequence[Slice], *_: Any) -> None:
+        """Puts slices of the present weights where the parameters are.
 
         Slices cut without gradients are marked as parameters are: torch multiplies matrices in another way where
         nothing asks for a gradient, and rounds otherwise.
         """
         graph = torch.is_grad_enabled()
-        for part in self.slices:
-            value = part.of(weights)
+        for part in parts:
+            value = part.of(self.weights)
             part.owner[part.name] = value if graph else value.requires_grad_()
 
-    def undress(self) -> None:
-        """Takes all values away again: they would stay in memory, and with them the gradients' graph."""
-        for part in self.slices:
+    def _undress(self, parts: Sequence[Slice], *_: Any) -> None:
+        """Takes the slices away again: they would stay in memory, and with them the gradients' graph."""
+        for part in parts:
             part.owner[part.name] = part.empty
+
+    def dress(self, weights: Mapping[str, Any]) -> None:
+        """Gets ready to run with these weights."""
+        self.weights = weights
+        if not self.large:
+            self._wear(self.slices)
+
+    def rest(self) -> None:
+        """Takes all values away."""
+        self._undress(self.slices)
         for owner, name, empty in self.buffers.values():
             owner[name] = empty
+        self.weights = {}
 
     def _mode(self, training: bool) -> None:
         if self.net.training is not training:
@@ -101,7 +129,7 @@ class Skeletons:
 
     @contextmanager
     def wearing(self, spec: ArchSpec, num_classes: int, weights: Mapping[str, Any]) -> Iterator[Skeleton]:
-        """The skeleton of an architecture with slices of the weights, inside a `with` block.
+        """The skeleton of an architecture, to be run with slices of the weights inside a `with` block.
 
         Raises MetanetError where the architecture is outside the space.
         """
@@ -111,10 +139,10 @@ class Skeletons:
             self.space.encode(spec)
             skeleton = Skeleton(spec, num_classes, weights)
         try:
-            skeleton.wear(weights)
+            skeleton.dress(weights)
             yield skeleton
         finally:
-            skeleton.undress()
+            skeleton.rest()
             self._idle[key] = skeleton
             while len(self._idle) > KEPT:
                 self._idle.popitem(last=False)

@@ -70,7 +70,7 @@ class Supernet(nn.Module):
         Raises MetanetError where the architecture is outside the space.
         """
         with self._skeletons.wearing(spec, self.num_classes, self._weights) as skeleton:
-            return {part.path: part.owner[part.name] for part in skeleton.slices}
+            return {part.path: part.of(self._weights) for part in skeleton.slices}
 
     def forward(self, x: Tensor, spec: ArchSpec, stats: Mapping[str, Tensor] | None = None) -> Tensor:
         """(b, 3, h, w) -> (b, num_classes), or (b, head_width) without a classifier.

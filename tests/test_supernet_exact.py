@@ -129,6 +129,24 @@ def test_what_is_kept_is_right_after_the_weights_have_changed(change):
     assert after.dtype == (torch.float64 if change == "another type" else torch.float32)
 
 
+@pytest.mark.parametrize("least", [0, 10**9])
+def test_blocks_that_take_their_slices_one_by_one_are_the_same(least, monkeypatch):
+    monkeypatch.setattr("metanet.search_spaces.skeletons.LARGE", least)
+    supernet, x = copy.deepcopy(supernet_of("tiny")), images(2, 28)
+    specs = space_of("tiny").sample(3, seed=21)
+    assert all(same(supernet, spec, x) for spec in specs)
+    for skeleton in supernet._skeletons._idle.values():
+        assert skeleton.large == (least == 0)
+        assert {value.device.type for value in skeleton.net.parameters()} == {"meta"}
+    supernet.train()(x, specs[0]).logsumexp(1).sum().backward()
+    net = supernet.extract(specs[0])
+    net(x).logsumexp(1).sum().backward()
+    for part in slices(net, supernet._weights):
+        torch.testing.assert_close(
+            part.take(supernet.shared[part.key].grad), part.owner[part.name].grad, rtol=0, atol=0
+        )
+
+
 def test_what_is_kept_is_bounded_and_holds_no_weights():
     supernet = copy.deepcopy(supernet_of("tiny"))
     for spec in space_of("tiny").sample(KEPT + 5, seed=0):
