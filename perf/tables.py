@@ -15,7 +15,7 @@ from network_tables import members, models
 from ranking_tables import ranking, ranking_report, truth
 from rule_tables import rules
 from space_tables import exact, space_costs, space_draws, space_others, spaces
-from speed_tables import basics, forward, latency, limits, precision
+from speed_tables import basics, forward, latency, limits, precision, supernet
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -35,6 +35,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "limits": limits,
     "latency": latency,
     "precision": precision,
+    "supernet": supernet,
     "space_draws": space_draws,
     "space_costs": space_costs,
     "space_others": space_others,

@@ -1,6 +1,6 @@
 """The supernet: the same function as the extracted network, gradients where the slices are."""
 
-from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metanet import Init, MetanetError
 from metanet.search_spaces import Space, StageChoices, Supernet, load_space
-from metanet.search_spaces.supernet import shared_name
+from metanet.search_spaces.shared import shared_name
 from metanet.spec import DOWNS, OPS
 
 TINY = load_space("metanet-tiny").freeze(resolution=28)
@@ -25,10 +25,16 @@ SMALL = Space(
 )
 
 
+@cache
+def lively():
+    """A supernet whose branches are not near silence."""
+    return Supernet(SMALL, 3, init=Init(layer_scale=0.5, zero_gamma=False))
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_supernet_and_extracted_network_are_the_same_function(seed):
-    supernet = Supernet(SMALL, 3, init=Init(layer_scale=0.5, zero_gamma=False))
+    supernet = lively()
     (spec,) = SMALL.sample(1, seed=seed)
     x = torch.randn(3, 3, spec.resolution, spec.resolution)
     stats = supernet.calibrate(spec, [x, x.flip(0) * 2])
@@ -36,23 +42,11 @@ def test_supernet_and_extracted_network_are_the_same_function(seed):
         assert torch.equal(supernet(x, spec, stats=stats), supernet.extract(spec, stats=stats)(x))
 
 
-@pytest.mark.parametrize("op", OPS)
-def test_the_same_function_for_every_op_at_28_pixels(op):
-    space = replace(TINY, stages=tuple(replace(stage, op=(op,)) for stage in TINY.stages))
-    supernet = Supernet(space, init=Init(layer_scale=0.5, zero_gamma=False))
-    for spec in space.sample(3, seed=1):
-        x = torch.randn(4, 3, 28, 28)
-        stats = supernet.calibrate(spec, [x])
-        with torch.no_grad():
-            y = supernet(x, spec, stats=stats)
-            assert (y - supernet.extract(spec, stats=stats).eval()(x)).abs().max().item() == 0.0
-            assert y.std() > 0
-
-
 @settings(max_examples=10)
 @given(st.integers(0, 10**6))
 def test_gradients_reach_exactly_the_slices_used(seed):
-    supernet = Supernet(SMALL, 3, init=Init(layer_scale=0.5, zero_gamma=False)).train()
+    supernet = lively().train()
+    supernet.zero_grad(set_to_none=True)
     (spec,) = SMALL.sample(1, seed=seed)
     x = torch.randn(6, 3, spec.resolution, spec.resolution)
     net = supernet.extract(spec).train()

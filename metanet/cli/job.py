@@ -19,7 +19,8 @@ from metanet.spec import ArchSpec
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What `metanet search` is asked for; a resolution of None is searched, too; latency: the file of a table."""
+    """What `metanet search` is asked for; a resolution of None is searched, too; latency: the file of a table; inherit:
+    winners begin with the supernet's weights."""
 
     space: str = "metanet-tiny"
     data: str = "mnist-5k"
@@ -34,6 +35,7 @@ class JobOptions:
     seed: int = 0
     latency: str | None = None
     rules: tuple[str, ...] = TrainingConfig.rules
+    inherit: bool = False
 
     def __post_init__(self) -> None:
         phases.check_budget(self.sampler, self.trials, self.retrain_seeds)
@@ -94,7 +96,9 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
         "most MACs": control.most_macs.spec,
     }
     with timed(seconds, "retraining"):
-        nets, histories = phases.retrained(winners, data, folder, epochs=options.epochs, seeds=_seeds(options))
+        start = supernet.extract if options.inherit else None
+        again: dict[str, Any] = {"epochs": options.epochs, "seeds": _seeds(options), "start": start}
+        nets, histories = phases.retrained(winners, data, folder, **again)
     phases.freeze(folder, winners)
     with timed(seconds, "testing"):
         cells = score(phases.by_seed(nets), data.task, percents=options.percents)
@@ -102,6 +106,13 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
     outcome = Outcome(options, setting, result, control, winners, nets, cells, histories, seconds)
     _keep_winner(folder, outcome)
     return write_report(outcome, folder)
+
+
+def training_words(options: JobOptions) -> str:
+    """How the winners and those of the controls get their weights."""
+    if options.inherit:
+        return "fine-tuned from the supernet's weights"
+    return "trained from scratch"
 
 
 def _seeds(options: JobOptions) -> list[int]:
@@ -131,7 +142,8 @@ def _keep_winner(folder: Path, outcome: Outcome) -> None:
     spec, net = outcome.winners["search"], outcome.nets["search"][0]
     atomic_write(folder / "winner.json", spec.to_json() + "\n")
     provenance = {"command": "metanet search", "options": str(asdict(options)), "stage": "expert", "seed": "0"}
+    provenance["weights"] = training_words(options)
     save(net, folder / "winner.safetensors", provenance)
     seeds = {"job": options.seed, "retraining": _seeds(options)}
     about = phases.about_job(asdict(options), setting.data, setting.space, outcome.winners, seeds, outcome.seconds)
-    write_json(folder / "manifest.json", about)
+    write_json(folder / "manifest.json", {**about, "weights of winners": training_words(options)})
