@@ -12,6 +12,7 @@ from metanet.cli import main, parser
 from metanet.cli.family_score import FamilyOptions
 from metanet.cli.job import JobOptions
 from metanet.cli.setting import rules_of
+from metanet.cli.supernet import _config, _next
 from metanet.data import IMAGES, ArrayImages, load_images
 from metanet.errors import MetanetError
 from metanet.search_spaces import RULES, TrainingConfig
@@ -56,11 +57,17 @@ def test_training_writes_everything_and_says_what_to_type_next(run, capsys, monk
     assert (run / "checkpoint.pt").read_bytes() == before
 
 
-def test_a_training_that_no_search_asks_for_names_no_search(tmp_path, capsys):
-    assert main([*SHORT, "--samples", "0", "--batch-size", "16", "--out", str(tmp_path / "supernet")]) == 0
-    assert capsys.readouterr().out.strip().endswith(f"open {tmp_path}/supernet/report.html")
-    about = json.loads((tmp_path / "supernet" / "manifest.json").read_text())
-    assert about["options"]["samples"] == 0 and about["options"]["batch_size"] == 16
+def test_a_training_that_no_search_asks_for_names_no_search():
+    usual = parser().parse_args([*SHORT, "--out", "runs/a/supernet"])
+    assert _next(usual, _config(usual)).endswith("--supernet-steps 3 --seed 0 --out runs/a")
+    for extra in (["--samples", "0"], ["--batch-size", "16", "--lr", "0.02"], ["--out", "runs/b"]):
+        args = parser().parse_args([*SHORT, "--out", "runs/a/supernet", *extra])
+        assert _next(args, _config(args)) == ""
+    numbers = ["--samples", "0", "--batch-size", "16", "--micro-batches", "2", "--bands", "5", "--candidates", "4"]
+    found = _config(parser().parse_args([*SHORT, *numbers, "--lr", "0.5", "--seed", "7", "--rules", "single-path"]))
+    assert found == TrainingConfig(
+        ("single-path",), 3, 16, 2, samples=0, candidates=4, bands=5, lr=0.5, constraints=SHORT[5], seed=7
+    )
 
 
 def test_the_report_is_written_anew(run, tmp_path, capsys):
