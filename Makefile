@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEASURED := basics demo exact family family_score forward latency limits packaged precision probes space
+MEASURED := basics demo exact family family_score forward latency limits packaged precision probes space supernet
 READY := $(VENV)/.ready
 
 # Waiting threads sleep: where other programs share the cores, spinning makes every step many times slower.

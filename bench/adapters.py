@@ -16,20 +16,38 @@ class Headless(nn.Module):
     """A module without its last linear layer, as a backbone; what that layer was given are the features.
 
     body     (b, 3, h, w) -> (b, d), or maps (b, d, h', w'), which are averaged
+    taken    path of the identity that stands in the place of the layer; "" where nothing was taken off
     rebuild  the same architecture with the initial values of a seed, where it is known
     """
 
     feature_info: tuple[dict[str, Any], ...] = ()
 
     def __init__(
-        self, body: nn.Module, *, view: View | None = None, rebuild: Callable[[int], Backbone] | None = None
+        self,
+        body: nn.Module,
+        *,
+        taken: str = "",
+        view: View | None = None,
+        rebuild: Callable[[int], Backbone] | None = None,
     ) -> None:
         super().__init__()
-        self.body, self.view, self.rebuild = body, view, rebuild
+        self.body, self.taken, self.view, self.rebuild = body, taken, view, rebuild
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, d) or (b, d, h', w')."""
-        found = self.body(x)
+        given: list[Tensor] = []
+        layer = self.body.get_submodule(self.taken)
+        handle = layer.register_forward_hook(lambda _, __, output: given.append(output))
+        try:
+            found = self.body(x)
+        except RuntimeError as error:
+            if not self.taken:
+                raise
+            raise self._no_classifier(str(error).splitlines()[0]) from error
+        finally:
+            handle.remove()
+        if self.taken and not (given and isinstance(found, Tensor) and found.data_ptr() == given[-1].data_ptr()):
+            raise self._no_classifier("it is not the last to be used")
         if not isinstance(found, Tensor) or found.ndim not in (2, 4):
             shape = f"the shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise MetanetError(
@@ -37,6 +55,12 @@ class Headless(nn.Module):
                 f"{type(self.body).__name__} gives {shape}: name the classifier, or wrap the module in a backbone"
             )
         return found
+
+    def _no_classifier(self, reason: str) -> MetanetError:
+        return MetanetError(
+            f"the linear layer {self.taken!r} of a {type(self.body).__name__} is not its classifier ({reason}): "
+            "name the one that is, as in headless(network, 'fc')"
+        )
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """(b, d) or (b, d, h', w') -> (b, d)."""
@@ -64,7 +88,7 @@ def headless(network: nn.Module, classifier: str | None = None, *, view: View | 
     body = copy.deepcopy(network, {id(part): part for part in shared})  # new are those that hold the replaced layer
     parent, _, own = last.rpartition(".")
     setattr(body.get_submodule(parent), own, nn.Identity())
-    return Headless(body, view=view)
+    return Headless(body, taken=last, view=view)
 
 
 def _holds(name: str, path: str) -> bool:

@@ -1,7 +1,7 @@
 """Which data sets are there, and what is to be done about the others."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,29 +72,35 @@ def _state(root: Path, task: GvbTask, thorough: bool) -> State:
     absent = [path for path in task.layout if not any(_is_there(folder, each) for each in path.split("|"))]
     if not own and len(absent) == len(task.layout):
         return State(task.name, "missing", f"nothing of it in {folder}", todo=_steps(root, task, absent))
-    if bad := _wrong_checksum(root, task, thorough):
-        return State(task.name, "wrong checksum", f"{bad} is not the official file", todo=_steps(root, task, []))
+    bad = "" if own else _wrong_checksum(root, task, thorough)
     if absent and not own:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         return State(task.name, "partial", f"no {absent[0]}{more} in {folder}", todo=_steps(root, task, absent))
     if task.name not in READERS:
         return State(task.name, "found", f"the layout is there; its head follows ({task.kind})")
     try:
-        return _read(root, task, read_official(task.name, root), thorough, own=own)
+        found = _read(root, task, read_official(task.name, root), thorough, own=own)
     except MetanetError as error:
-        return State(task.name, "partial", str(error), todo=_steps(root, task, absent))
+        found = State(task.name, "partial", str(error), todo=_steps(root, task, absent))
+    if bad:
+        todo = _steps(root, task, [])
+        return replace(found, state="wrong checksum", detail=f"{bad} is not the official file", todo=todo)
+    return found
 
 
 def _read(root: Path, task: GvbTask, splits: Splits, thorough: bool, *, own: bool) -> State:
     train, test, classes = len(splits.train), len(splits.test), len(splits.images.classes)
     gone = _missing_images(splits.images, thorough) if isinstance(splits.images, FileImages) else ""
-    enough = (train, test) == (task.train, task.test) or (not task.exact and train >= 0.9 * task.train)
+    enough = (train, test) == (task.train, task.test) or (
+        not task.exact and train >= 0.9 * task.train and test >= 0.9 * task.test
+    )
     if gone:
         return State(task.name, "partial", gone, train, test, _steps(root, task, []))
     if own or (enough and classes == task.classes):
         return State(task.name, "found", splits.note, train, test)
     official = f"{task.train:,} + {task.test:,} images of {task.classes} classes"
     detail = f"{train:,} + {test:,} images of {classes} classes, officially {official}"
+    detail += f"; {splits.note}" if splits.note and not task.exact else ""
     return State(task.name, "partial", detail, train, test, _steps(root, task, []))
 
 

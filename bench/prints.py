@@ -30,7 +30,7 @@ class Decodes(Protocol):
 class Prints:
     """Fingerprints of images: what a pretraining can publish of its images in place of them.
 
-    pixels   (n,) SHA-256 of the decoded RGB pixels, row by row, in hexadecimal digits
+    pixels   (n,) SHA-256 in hexadecimal digits of "HEIGHT WIDTH", a line's end, and the decoded RGB pixels row by row
     dhash    (n,) perceptual hashes of 64 bits, see `dhash`
     images   the source whose images these are, one by one, where it is at hand: features can be compared then
     """
@@ -58,7 +58,8 @@ def prints(images: ImageSource, ids: Ids | None = None) -> Prints:
     pixels, hashes = [], []
     for i in track(range(len(images)) if ids is None else ids.tolist(), f"hashing {images.name}"):
         image = np.ascontiguousarray(images.decoded(i))
-        pixels.append(hashlib.sha256(image.data).hexdigest())
+        size = "{} {}\n".format(*image.shape[:2])  # one black square is as long as another black stripe
+        pixels.append(hashlib.sha256(size.encode() + image.tobytes()).hexdigest())
         hashes.append(dhash(image))
     source = images if ids is None else None
     return Prints(images.name, np.array(pixels, dtype="U64"), np.array(hashes, dtype=np.uint64), source)

@@ -1,4 +1,5 @@
-"""How sure a number is: intervals over images (bootstrap) and over seeds (Student's t), and McNemar's test."""
+"""How sure a number is: intervals over images (bootstrap) and over seeds (Student's t), McNemar's test, and how alike
+two orders are (Kendall's tau)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,6 +94,95 @@ def bootstrap_cells(
     values = statistic(drawn)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(counts[None])[0]), float(low), float(high), float(values.std(ddof=1)))
+
+
+def kendall_interval(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    *,
+    strata: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Kendall's tau-b of two scores of the same things, and its percentile bootstrap over the things.
+
+    Tau-b is the number of pairs that both put in the same order less that of pairs in opposite orders, over the
+    geometric mean of the numbers of pairs that each puts in an order (Kendall 1945): 1 for equal orders, -1 for
+    reversed ones.
+
+    a, b     (n,) one score a thing
+    strata   (n,), the group of each: then the number of things of each group is kept
+
+    A resample in which a score is constant counts as 0. `se` is the standard deviation over the resamples.
+
+    Raises:
+        MetanetError: the lengths differ, a value is not finite, a score is constant, or a level outside (0, 1).
+    """
+    tau = _kendall(a, b, level)
+    return _over_resamples(tau, np.size(a), strata, level, resamples, seed)
+
+
+def kendall_difference(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    *,
+    strata: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """By how much score a has a higher tau-b with the truth than score b: a paired bootstrap, as `kendall_interval`.
+
+    Raises:
+        MetanetError: as `kendall_interval`.
+    """
+    first, second = _kendall(a, truth, level), _kendall(b, truth, level)
+    return _over_resamples(lambda drawn: first(drawn) - second(drawn), np.size(a), strata, level, resamples, seed)
+
+
+def _kendall(
+    a: npt.ArrayLike, b: npt.ArrayLike, level: float
+) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
+    """Tau-b as a function of how often each thing was drawn, (r, n) -> (r,)."""
+    if np.shape(a) != np.shape(b):
+        raise MetanetError(
+            f"a rank correlation needs two scores of the same things, got {np.shape(a)} and {np.shape(b)}"
+        )
+    first, second = (np.sign(np.subtract.outer(x, x)) for x in (_checked(a, level), _checked(b, level)))
+    if not (first.any() and second.any()):
+        raise MetanetError("a rank correlation needs scores with at least two different values, got a constant one")
+
+    def tau(drawn: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        agree, own, other = (((drawn @ pairs) * drawn).sum(1) for pairs in (first * second, first**2, second**2))
+        # Products of counts have whole numbers in them, so that the least that is not 0 is 1.
+        ratio: npt.NDArray[np.float64] = agree / np.sqrt(np.maximum(1.0, own * other))
+        return ratio
+
+    return tau
+
+
+def _over_resamples(
+    statistic: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]],
+    n: int,
+    strata: npt.ArrayLike | None,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> Interval:
+    """A function of how often each of n things was drawn, with its percentile bootstrap."""
+    groups = np.zeros(n, np.int64) if strata is None else np.asarray(strata)
+    if groups.shape != (n,):
+        raise MetanetError(f"each of {n} things must have one stratum, got the shape {groups.shape}")
+    rng, drawn = np.random.default_rng(seed), np.zeros((resamples, n), np.int64)
+    for group in np.unique(groups):
+        own = np.flatnonzero(groups == group)
+        drawn[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=resamples)
+    values = statistic(drawn)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    mean = float(statistic(np.ones((1, n), np.int64))[0])
+    return Interval(mean, float(low), float(high), float(values.std(ddof=1)))
 
 
 def seeds_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:

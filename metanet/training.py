@@ -6,9 +6,11 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +23,8 @@ from metanet.runs import check_seal, open_run, sealing, track
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
+
 CHECKPOINT = "checkpoint.pt"
 
 
@@ -32,6 +36,17 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state_dict: Any, /) -> Any:
         """Takes what `state_dict` gave."""
+
+
+class Group(Protocol):
+    """Several processes that train the same state."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes."""
+
+    def share(self, work: Callable[[], T]) -> T:
+        """What `work` gives the first process, on all of them; its error, too."""
 
 
 def cosine(step: int, *, steps: int, peak: float, warmup: int, floor: float = 0.0) -> float:
@@ -75,6 +90,7 @@ def resumable(
     every: float = 30.0,
     description: str = "training",
     quiet: bool | None = None,
+    group: Group | None = None,
 ) -> "pd.DataFrame":
     """Runs step_fn(0) … step_fn(steps - 1) and returns what they gave, one row a step.
 
@@ -85,34 +101,60 @@ def resumable(
     state        everything that the steps change, by name
     fingerprint  names the options; a checkpoint of others, or of other `steps` or another `seed`, is refused
     every        seconds between two checkpoints
+    group        of processes that all call this with equal states, which their steps keep equal: the first one writes,
+                 and all go on from what it reads
 
     Raises MetanetError for a checkpoint that is damaged or of another fingerprint (it is left as it is), and where
     another process is training in the same folder.
     """
     import pandas as pd
 
-    folder = open_run(out)
-    path, fingerprint = folder / CHECKPOINT, f"{fingerprint}, {steps} steps, seed {seed}"
+    path, fingerprint = Path(out) / CHECKPOINT, f"{fingerprint}, {steps} steps, seed {seed}"
+    group = _Alone() if group is None else group
+    # The caller's generators stay as they are; torch warns unless all GPUs are named.
+    with ExitStack() as held, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        content = group.share(partial(_begin, path, fingerprint, held))
+        start, history = (content["step"], content["history"]) if content else (0, {})
+        if content:
+            for name, part in state.items():
+                part.load_state_dict(content["state"][name])
+        numbers, saved = range(start, steps), time.monotonic()
+
+        def keep(done: int) -> None:
+            nonlocal saved
+            if done == steps or time.monotonic() - saved >= every:
+                _save(path, state, fingerprint, done, history)
+                saved = time.monotonic()
+
+        for step in track(numbers, description, quiet=quiet) if group.first else numbers:
+            torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
+            for name, value in step_fn(step).items():
+                history.setdefault(name, []).append(float(value))
+            group.share(partial(keep, step + 1))
+    return pd.DataFrame({"step": range(steps), **history})
+
+
+class _Alone:
+    """This process as a group of its own."""
+
+    first = True
+
+    def share(self, work: Callable[[], T]) -> T:
+        return work()
+
+
+def _begin(path: Path, fingerprint: str, held: ExitStack) -> dict[str, Any] | None:
+    """Takes hold of the folder and returns the checkpoint in it; None where there is none."""
+    folder = open_run(path.parent)
     try:
-        # The caller's generators stay as they are; torch warns unless all GPUs are named.
-        keep_generators = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
-        with FileLock(folder / ".checkpoint.lock", timeout=0), keep_generators:
-            for litter in folder.glob(f".{CHECKPOINT}.*.tmp"):  # of a process killed while it wrote
-                litter.unlink()
-            start, history = _load(path, state, fingerprint) if path.exists() else (0, {})
-            saved = time.monotonic()
-            for step in track(range(start, steps), description, quiet=quiet):
-                torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
-                for name, value in step_fn(step).items():
-                    history.setdefault(name, []).append(float(value))
-                if step + 1 == steps or time.monotonic() - saved >= every:
-                    _save(path, state, fingerprint, step + 1, history)
-                    saved = time.monotonic()
+        held.enter_context(FileLock(folder / ".checkpoint.lock", timeout=0))
     except Timeout:
         raise MetanetError(
             f"another process is training in {str(folder)!r}: wait for it or choose another folder"
         ) from None
-    return pd.DataFrame({"step": range(steps), **history})
+    for litter in folder.glob(f".{CHECKPOINT}.*.tmp"):  # of a process killed while it wrote
+        litter.unlink()
+    return _load(path, fingerprint) if path.exists() else None
 
 
 def _save(
@@ -128,12 +170,12 @@ def _save(
         torch.save(content, file)  # type: ignore[arg-type]  # it writes and flushes, nothing else
 
 
-def _load(path: Path, state: Mapping[str, Stateful], fingerprint: str) -> tuple[int, dict[str, list[float]]]:
-    """Puts `state` where the checkpoint has it and returns the next step and the history."""
+def _load(path: Path, fingerprint: str) -> dict[str, Any]:
+    """The content of a checkpoint: the next step, the history and the state."""
     try:
         check_seal(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        found, step, history = content["fingerprint"], content["step"], content["history"]
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found, _ = content["fingerprint"], (content["step"], content["history"], content["state"])
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError):
         raise MetanetError(
             f"the checkpoint {str(path)!r} is damaged or not one of metanet's: restore it from a copy, "
@@ -144,6 +186,4 @@ def _load(path: Path, state: Mapping[str, Stateful], fingerprint: str) -> tuple[
             f"the checkpoint {str(path)!r} belongs to other options ({found}, not {fingerprint}): "
             "repeat the options it was made with, or choose another folder"
         )
-    for name, part in state.items():
-        part.load_state_dict(content["state"][name])
-    return step, history
+    return content

@@ -1,7 +1,11 @@
 """What the tables on speed say."""
 
-from rows import markdown, points, stored
+from statistics import median
+
+from rows import ROOT, markdown, points, stored
 from rows import note as source
+
+from metanet.report.style import quantity
 
 
 def basics() -> str:
@@ -85,3 +89,39 @@ def precision() -> str:
     seeds = len(about["options"]["seeds"])
     note = f"{seeds} trainings each; errors as shares of the spread between images"
     return markdown(rows, f"{source(about, 'python perf/precision.py')}; {note}")
+
+
+def supernet() -> str:
+    """What a supernet costs over the networks that are extracted from it."""
+    if not (ROOT / "perf" / "results" / "supernet.json").exists():
+        return "Not measured yet: `python perf/supernet.py`.\n\n"
+    about, rows = stored("supernet"), []
+    cells = ("scale", "side", "batch", "ever", "threads")
+    for cell in dict.fromkeys(tuple(row[name] for name in cells) for row in about["rows"]):
+        own = [row for row in about["rows"] if tuple(row[name] for name in cells) == cell]
+        scale, side, batch, ever, threads = cell
+        middle = sorted(row["ratio"][1] for row in own)
+        took = {name: [row["milliseconds"][name] for row in own] for name in ("network", "extract")}
+        rows.append(
+            {
+                "scale": scale,
+                "pixels": side,
+                "batch": batch,
+                "networks": f"{len(own[0]['specs'])}, ever another" if ever else len(own),
+                "threads": threads,
+                "extracted network, ms": _from_to(took["network"]),
+                "supernet over it": f"{median(middle):.2f}"
+                + ("" if ever else f" ({middle[0]:.2f} to {middle[-1]:.2f})"),
+                "to extract, ms": _from_to(took["extract"]),
+                "largest difference": f"{max(row['difference'] for row in own):.1f}",
+            }
+        )
+    shared = {row["scale"]: quantity(row["shared"]) for row in about["rows"]}
+    note = "seconds over seconds in turns, the median network (least to most); shared weights: "
+    note += ", ".join(f"{scale} {count}" for scale, count in shared.items())
+    return markdown(rows, f"{source(about, 'python perf/supernet.py')}; {note}")
+
+
+def _from_to(values: list[float]) -> str:
+    """Least and most, to two digits."""
+    return " to ".join(f"{value:.2g}" if value < 10 else f"{value:.0f}" for value in sorted({min(values), max(values)}))

@@ -12,9 +12,11 @@ from family_tables import family, retrodicted, retrodiction
 from gvb_tables import gvb_layout, gvb_tasks, packaged_scores, packaged_times, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
+from ranking_tables import ranking, ranking_report, truth
+from rule_tables import rules
 from sampler_tables import samplers
 from space_tables import exact, space_costs, space_draws, space_others, spaces
-from speed_tables import basics, forward, latency, limits, precision
+from speed_tables import basics, forward, latency, limits, precision, supernet
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -25,6 +27,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "members": members,
     "spaces": spaces,
+    "rules": rules,
     "basics": basics,
     "demo": demo,
     "family_score": family_score,
@@ -34,6 +37,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "limits": limits,
     "latency": latency,
     "precision": precision,
+    "supernet": supernet,
     "space_draws": space_draws,
     "space_costs": space_costs,
     "space_others": space_others,
@@ -41,6 +45,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "family": family,
     "retrodiction": retrodiction,
     "retrodicted": retrodicted,
+    "truth": truth,
+    "ranking": ranking,
+    "ranking_report": ranking_report,
     "gvb_tasks": gvb_tasks,
     "gvb_layout": gvb_layout,
     "packaged_scores": packaged_scores,

@@ -137,7 +137,8 @@ def test_the_perceptual_hash_is_its_definition():
 
 def test_a_pixel_print_is_the_hash_of_the_decoded_pixels():
     found = prints(IMAGES, np.array([7, 2]))
-    assert found.pixels.tolist() == [hashlib.sha256(PHOTOS[i].tobytes()).hexdigest() for i in (7, 2)]
+    named = [f"{PHOTOS[i].shape[0]} {PHOTOS[i].shape[1]}\n".encode() + PHOTOS[i].tobytes() for i in (7, 2)]
+    assert found.pixels.tolist() == [hashlib.sha256(one).hexdigest() for one in named]
     assert found.dhash.tolist() == [dhash(PHOTOS[7]), dhash(PHOTOS[2])] and found.name == "photos"
 
 

@@ -75,7 +75,9 @@ def answered(*predicted, metric="accuracy", images="i", test="t"):
         found = Answers(np.array(one), TRUTH, {"lambda": 0.5}, {"lambda": [0.5], "accuracy": [0.6]})
         about |= {"seed": seed, "train": f"draw {seed}"}
         record = {"test images opened": "2026-01-01T00:00:00.000+00:00"}
-        cells.append(Cell("net", "x", "linear", 10.0, seed, metric, about, ("a", "b", "c"), 5, found, record))
+        cells.append(
+            Cell("net", "x", "linear", 10.0, seed, metric, f"{images} {test}", about, ("a", "b", "c"), 5, found, record)
+        )
     return cells
 
 

@@ -61,7 +61,18 @@ def cell(backbone, task, percent, seed, predicted, *, truth=TRUTH, metric="accur
     record = {"test images opened": f"2026-01-0{seed + 1}T00:00:00.000+00:00", "versions": {"torch": "2.6"}}
     found = Answers(predicted, truth, {"lambda": 0.5}, {"lambda": [0.5, 1.0], "accuracy": [0.6, 0.4]})
     return Cell(
-        backbone, task, probe, float(percent), seed, metric, given | about, ("a", "b", "c"), percent, found, record
+        backbone,
+        task,
+        probe,
+        float(percent),
+        seed,
+        metric,
+        task,
+        given | about,
+        ("a", "b", "c"),
+        percent,
+        found,
+        record,
     )
 
 

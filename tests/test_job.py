@@ -1,21 +1,27 @@
 """The main job in small: every file of the run folder, hygiene, and the same end after kills."""
 
+import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import pandas as pd
 import pytest
+import torch
 
 import metanet
-from metanet.cli import main
-from metanet.cli.job import prepare
-from metanet.search_spaces import load_space
+from metanet.cli import main, phases
+from metanet.cli.job import JobOptions, prepare
+from metanet.pretrain import ExpertConfig
+from metanet.search_spaces import Supernet, load_space
 from metanet.searchers import load_result
+from metanet.training import state_sha256
 
 SMALL = "--constraints 'macs <= 1M, params <= 80k' --supernet-steps 3 --trials 4 --epochs 1 --retrain-seeds 2"
 ARGV = ["search", *re.findall(r"'[^']*'|\S+", SMALL), "--percents", "1", "100"]
@@ -78,6 +84,80 @@ def test_a_second_run_changes_no_result(run, capsys):
     assert f"metanet bench run {run}/winner.safetensors" in capsys.readouterr().out.strip().split("\n")[-1]
 
 
+@pytest.fixture(scope="module")
+def inherited(run, tmp_path_factory):
+    """A run folder of the same options whose winners begin with the supernet's weights, stopped in the midst and ended
+    by the same command; supernet and studies are those of `run`."""
+    folder = tmp_path_factory.mktemp("job") / "inherited"
+    shutil.copytree(run / "supernet", folder / "supernet")
+    for name in ("search.journal", "random.journal"):
+        shutil.copyfile(run / name, folder / name)
+    real, steps = torch.optim.AdamW.step, []
+
+    def dies(self, *args, **kwargs):
+        steps.append(0)
+        if len(steps) == 30:  # in the second of the fine-tunings, of 19 steps each
+            raise KeyboardInterrupt
+        return real(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.optim.AdamW, "step", dies)
+        assert main([*ARGV, "--inherit", "--out", str(folder)]) == 130
+    assert len(list(folder.glob("retrain/*/weights.safetensors"))) == 1 and not (folder / "frozen.json").exists()
+    assert main([*ARGV, "--inherit", "--out", str(folder)]) == 0
+    return folder
+
+
+def trained_supernet(folder):
+    """The supernet of a run folder."""
+    supernet = Supernet(load_space("metanet-tiny").freeze(resolution=28), 10)
+    supernet.load_state_dict(torch.load(folder / "supernet" / "checkpoint.pt", weights_only=True)["state"]["supernet"])
+    return supernet
+
+
+def test_winners_and_controls_are_fine_tuned_from_the_supernet(run, inherited):
+    supernet = trained_supernet(run)
+    assert (inherited / "winner.json").read_bytes() == (run / "winner.json").read_bytes()
+    for spec in {metanet.create(path).spec for path in inherited.glob("retrain/*/weights.safetensors")}:
+        start = supernet.extract(spec)
+        for k in (0, 1):
+            facts = metanet.weights.provenance(inherited / "retrain" / f"{spec.id}-{k}" / "weights.safetensors")
+            with torch.random.fork_rng():
+                torch.manual_seed(k)
+                start.reset_classifier(10)  # the stage's own, from its seed
+            assert facts["start"] == state_sha256(start)
+            assert json.loads(facts["config"]) == asdict(ExpertConfig(epochs=1, seed=k))
+    scratch = pd.read_csv(run / "scores.csv"), pd.read_csv(inherited / "scores.csv")
+    assert len(scratch[0]) == len(scratch[1]) and not scratch[0]["value"].equals(scratch[1]["value"])
+
+
+def test_everything_says_how_the_winners_got_their_weights(run, inherited):
+    for folder, words, inherit in (
+        (run, "trained from scratch", False),
+        (inherited, "fine-tuned from the supernet's weights", True),
+    ):
+        about = json.loads((folder / "manifest.json").read_text())
+        assert about["options"]["inherit"] is inherit and about["weights of winners"] == words
+        assert words in html.unescape((folder / "report.html").read_text())
+        assert metanet.weights.provenance(folder / "winner.safetensors")["weights"] == words
+        assert ("fine-tuned" in (folder / "verdict.txt").read_text()) is inherit
+
+
+def test_fine_tuning_that_was_stopped_ends_the_same(run, inherited, tmp_path):
+    data, spec = prepare(JobOptions()).data, metanet.ArchSpec.load(inherited / "winner.json")
+    start = trained_supernet(run).extract
+    for seed in (0, 1):
+        phases.trained(spec, data, tmp_path / str(seed), epochs=1, seed=seed, start=start)
+        mine = inherited / "retrain" / f"{spec.id}-{seed}" / "weights.safetensors"
+        assert mine.read_bytes() == (tmp_path / str(seed) / "weights.safetensors").read_bytes()
+
+
+def test_both_ways_do_not_share_a_folder(run, capsys):
+    before = (run / "scores.csv").read_bytes()
+    assert main([*ARGV, "--inherit", "--out", str(run)]) == 2
+    assert "belongs to other options" in capsys.readouterr().err and (run / "scores.csv").read_bytes() == before
+
+
 def test_other_options_in_the_same_folder_are_refused(run, capsys):
     before = (run / "search.journal").read_bytes()
     assert main([*ARGV, "--out", str(run), "--seed", "1"]) == 2
@@ -101,8 +181,6 @@ def test_a_damaged_checkpoint_is_left_as_it_is(tmp_path, capsys):
 
 
 def test_a_searched_resolution_is_shown_at_its_own(tmp_path):
-    from metanet.cli.job import JobOptions
-
     setting = prepare(JobOptions(resolution=None))
     assert set(setting.space.resolution) == {28, 32, 40, 48, 64} and setting.data.task.resolution == 64
 

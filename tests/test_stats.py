@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
 from metanet.errors import MetanetError
-from metanet.stats import bootstrap_interval, paired_bootstrap, seeds_interval
+from metanet.stats import (
+    bootstrap_interval,
+    kendall_difference,
+    kendall_interval,
+    paired_bootstrap,
+    seeds_interval,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -78,9 +85,57 @@ def test_students_interval_of_three_runs_by_hand():
     assert (found.low, found.high) == pytest.approx((2 - 2.48414, 2 + 2.48414), abs=1e-4)
 
 
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))
+def test_tau_is_scipys_with_and_without_ties(pairs):
+    a, b = np.transpose(pairs)
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        with pytest.raises(MetanetError, match="got a constant one"):
+            kendall_interval(a, b, resamples=10)
+        return
+    found = kendall_interval(a, b, resamples=100)
+    assert found.mean == pytest.approx(kendalltau(a, b).statistic)
+    assert -1 <= found.low <= found.high <= 1
+
+
+def taus_by_brute_force(scores, truth, draws):
+    return np.array([[kendalltau(score[ids], truth[ids]).statistic for score in scores] for ids in draws])
+
+
+def test_the_bootstrap_of_tau_is_that_of_scipy_over_resampled_things():
+    truth = RNG.normal(size=40)
+    good, bad = truth + RNG.normal(size=40), (truth + 2 * RNG.normal(size=40)).round()  # the second with ties
+    draws = RNG.integers(40, size=(2000, 40))
+    taus = taus_by_brute_force((good, bad), truth, draws)
+    for found, values in (
+        (kendall_interval(good, truth, resamples=2000), taus[:, 0]),
+        (kendall_interval(bad, truth, resamples=2000), taus[:, 1]),
+        (kendall_difference(good, bad, truth, resamples=2000), taus[:, 0] - taus[:, 1]),
+    ):
+        # A quantile of 2,000 values has a standard error of about 0.06 se.
+        assert (found.low, found.high) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.25 * found.se)
+        assert found.se == pytest.approx(values.std(), rel=0.08)
+
+
+def test_the_bootstrap_of_tau_keeps_strata():
+    truth = RNG.normal(size=30)
+    score, bands = truth + RNG.normal(size=30), np.repeat([0, 1, 2], [4, 16, 10])
+    draws = np.hstack([own[RNG.integers(len(own), size=(2000, len(own)))] for own in np.split(np.arange(30), [4, 20])])
+    values = taus_by_brute_force([score], truth, draws)[:, 0]
+    found = kendall_interval(score, truth, strata=bands, resamples=2000)
+    assert (found.low, found.high) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.25 * found.se)
+    # With one thing in each stratum there is nothing to draw, so that equal orders stay equal, too.
+    alone = kendall_difference(score, -score, truth, strata=np.arange(30))
+    assert alone.se < 1e-12
+    assert (alone.low, alone.high, alone.mean) == pytest.approx([2 * kendalltau(score, truth).statistic] * 3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: kendall_interval([1, 2], [1, 2, 3]), "needs two scores of the same things, got (2,) and (3,)"),
+        (lambda: kendall_interval([1, 2], [1, np.inf]), "finite ones only, got [1.0, inf]"),
+        (lambda: kendall_interval([1, 2], [3, 3]), "needs scores with at least two different values, got a constant"),
+        (lambda: kendall_interval([1, 2], [3, 4], strata=[0]), "each of 2 things must have one stratum, got the shape"),
         (lambda: bootstrap_interval([]), "at least one value and finite ones only, got []"),
         (lambda: bootstrap_interval([1, float("nan")]), "finite ones only, got [1.0, nan]"),
         (lambda: bootstrap_interval([1, 2], level=95), "a confidence level must lie between 0 and 1, got 95"),

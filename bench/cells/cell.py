@@ -17,7 +17,18 @@ from metanet.metrics import METRICS
 from metanet.runs import fingerprint, plain, write_json
 
 FORMAT = 2
-PLAIN = ("backbone", "task", "probe", "percent", "seed", "metric", "about", "n_train", "record")  # fields as they are
+PLAIN = (
+    "backbone",
+    "task",
+    "probe",
+    "percent",
+    "seed",
+    "metric",
+    "question",
+    "about",
+    "n_train",
+    "record",
+)  # fields as they are
 DRAWN = ("percent", "seed", "train")  # what differs between the cells of one backbone, task and probe
 
 
@@ -28,6 +39,7 @@ class Cell:
     backbone, task   their names, for tables
     probe            its name in PROBES
     metric           the task's, a name in METRICS; it decides no answer
+    question         names what was asked, see `Row`
     percent, seed    of the drawn training images
     about            all that decides the answers: digests of weights, architecture, images, ids; view, probe, draw
     classes          names of the classes
@@ -42,6 +54,7 @@ class Cell:
     percent: float
     seed: int
     metric: str
+    question: str
     about: Mapping[str, Any]
     classes: tuple[str, ...]
     n_train: int
@@ -75,6 +88,7 @@ def write_cell(path: Path, cell: Cell) -> None:
         "percent": cell.percent,
         "seed": cell.seed,
         "metric": cell.metric,
+        "question": cell.question,
         "metrics": {name: metric.value(answers.predicted, answers.truth) for name, metric in METRICS.items()},
         "chosen": answers.chosen,
         "transfer": answers.transfer,

@@ -31,6 +31,7 @@ class Row:
     """One place of a table: the names, and the key of the cell that fills it.
 
     metric     the task's: it decides no answer, so it is no part of the key
+    question   names what is asked of every backbone: the images to learn from and to be tested on, their resolution
     baseline   whether the backbone is there for comparison alone
     setting    what it shares with the other cells of its backbone, task and probe
     """
@@ -41,6 +42,7 @@ class Row:
     percent: float
     seed: int
     metric: str
+    question: str
     baseline: bool
     setting: str
     key: str
@@ -74,16 +76,27 @@ class CellFolder:
 
     def plan(self, rows: Sequence[Row]) -> None:
         """Adds rows to the index; those of an earlier setting of the same backbone, task and probe leave it, those of
-        another metric take the new one."""
+        another metric take the new one.
+
+        Raises:
+            MetanetError: the folder holds results of another task of the same name.
+        """
         with FileLock(self.path / LOCK):
             settings = {row.line: row.setting for row in rows}
             metrics = {row.task: row.metric for row in rows}
             new = {(*row.line, row.percent, row.seed) for row in rows}
+            questions = {row.task: row.question for row in rows}
             kept = [
                 replace(row, metric=metrics.get(row.task, row.metric))
                 for row in _index(self.path)
                 if settings.get(row.line, row.setting) == row.setting and (*row.line, row.percent, row.seed) not in new
             ]
+            if torn := [row for row in kept if questions.get(row.task, row.question) != row.question]:
+                raise MetanetError(
+                    f"{str(self.path)!r} holds results of {torn[0].backbone!r} on a task {torn[0].task!r} with other "
+                    "images, another split or another resolution, which belong into another table: write into another "
+                    "folder"
+                )
             write_json(self.path / INDEX, {"rows": [asdict(row) for row in [*kept, *rows]]})
 
     def opening(self, rows: Sequence[Row]) -> str:
@@ -158,6 +171,7 @@ def row_of(cell: Cell, *, baseline: bool) -> Row:
         percent=cell.percent,
         seed=cell.seed,
         metric=cell.metric,
+        question=cell.question,
         baseline=baseline,
         setting=setting_of(cell.about),
         key=cell.key,

@@ -212,7 +212,10 @@ def _summary(found: "Tables") -> Iterator[Html]:
 def _metrics(rows: pd.DataFrame) -> list[str]:
     from metanet.metrics import METRICS
 
-    return [name for name in METRICS if name in rows]
+    ordered = {"retinopathy"} & set(rows["task"]) or "quadratic_kappa" in set(
+        rows["metric"]
+    )  # of no use without an order
+    return [name for name in METRICS if name in rows and (ordered or name != "quadratic_kappa")]
 
 
 def _made(found: "Tables") -> Iterator[Html]:

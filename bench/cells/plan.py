@@ -50,6 +50,13 @@ class Plan:
         """All that decides the answers of a cell."""
         return {**self.about, "percent": float(draw.percent), "seed": draw.seed, "train": draw.sha256}
 
+    @property
+    def question(self) -> str:
+        """Names what is asked of every backbone: results of one question stand in one table."""
+        task = self.task
+        about = {"images": self.about["images"], "test": self.about["test"], "train": ids_sha256(task.train)}
+        return fingerprint({**about, "resolution": task.resolution, "fixed": task.fixed})
+
     def row(self, draw: Draw) -> Row:
         """The place of a cell in the tables."""
         about = self.about_cell(draw)
@@ -60,6 +67,7 @@ class Plan:
             percent=float(draw.percent),
             seed=draw.seed,
             metric=self.task.metric,
+            question=self.question,
             baseline=self.baseline,
             setting=setting_of(about),
             key=fingerprint(about),
@@ -75,8 +83,9 @@ def plans_of(
     seeds: Sequence[int],
     probe: str,
     dtype: str,
-) -> list[Plan]:
-    """The plans of all backbones and baselines on all tasks, backbone by backbone.
+) -> tuple[list[Plan], dict[str, str]]:
+    """The plans of all backbones and baselines on all tasks, backbone by backbone; and of the tasks whose images cannot
+    be read or drawn from, by name, why.
 
     dtype   how features are kept
 
@@ -86,15 +95,21 @@ def plans_of(
     """
     check_request(probe, percents, seeds)
     _check(entrants, baselines, tasks)
-    draws = {task.name: _draws(task, percents, seeds) for task in tasks}
-    of_task = {task.name: _of_task(task) for task in tasks}
+    draws, of_task, bad = {}, {}, {}
+    for task in tasks:
+        try:
+            draws[task.name], of_task[task.name] = _draws(task, percents, seeds), _of_task(task)
+        except MetanetError as error:
+            bad[task.name] = str(error)
     found = []
     for name, backbone in {**entrants, **baselines}.items():
         own = {**_of_backbone(name, backbone), "probe": probe, "method": METHODS.get(probe, 1), "dtype": dtype}
         for task in tasks:
+            if task.name in bad:
+                continue
             about = {**own, **of_task[task.name], "view": asdict(shown_at(backbone, task))}
             found.append(Plan(name, name in baselines, backbone, task, probe, draws[task.name], about))
-    return found
+    return found, bad
 
 
 def _draws(task: Task, percents: Sequence[float], seeds: Sequence[int]) -> tuple[Draw, ...]:

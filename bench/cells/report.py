@@ -125,9 +125,17 @@ def _differences(points: Sequence[Point]) -> pd.DataFrame:
     found = []
     for (backbone, probe), own in list(lines.items())[1:]:
         (first, _), theirs = next(iter(lines.items()))
-        if {point.task for point in own} & {point.task for point in theirs}:
-            found.append(compare(theirs, own).assign(first=first, other=backbone, probe=probe))
+        alike = {_question(point) for point in own} & {_question(point) for point in theirs}
+        ours, others = ([point for point in points if _question(point) in alike] for points in (theirs, own))
+        if alike:
+            found.append(compare(ours, others).assign(first=first, other=backbone, probe=probe))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _question(point: Point) -> tuple[str, str, str]:
+    """The task and its test images: of others nothing can be paired."""
+    about = point.cells[0].about
+    return point.task, str(about["images"]), str(about["test"])
 
 
 def _file(name: object) -> str:

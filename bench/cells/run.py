@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +38,7 @@ class Summary:
     computed, read    cells
     forwards, hits    images that went through a backbone, and images whose features were known
     waiting           names of the tasks whose kind has no head yet
+    failed            why, by what failed: "TASK", whose images cannot be read, or "BACKBONE on TASK"
     """
 
     computed: int
@@ -45,6 +46,7 @@ class Summary:
     forwards: int
     hits: int
     waiting: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if not self.computed:
@@ -70,33 +72,41 @@ def run_cells(
     """Writes a cell for each backbone and baseline, task, percentage and seed into a folder.
 
     Killed at any moment and called again it goes on where it was. Hyper-parameters are chosen on training images
-    alone; test images are asked for once a cell, and when that was stands in the cell.
+    alone; test images are asked for once a cell, and when that was stands in the cell. Where a task's images cannot be
+    read, or a backbone fails on a task, all others are scored, and the summary says what failed.
 
     cache      None keeps features in memory while the call lasts
     baselines  backbones that are there for comparison alone, such as `default_baselines(entrants)`
 
     Raises:
-        MetanetError: as `plans_of`; the folder cannot be written; what a backbone did wrong, with its name.
+        MetanetError: as `plans_of`; the folder cannot be written, or holds other tasks of these names; everything
+            failed.
     """
     scored = [task for task in tasks if task.kind in SCORED]
     read: Cache = FeatureCache() if cache is None else cache
     dtype = getattr(read, "dtype", "float32")
-    plans = plans_of(entrants, baselines or {}, scored, percents=percents, seeds=seeds, probe=probe, dtype=dtype)
-    folder = CellFolder(out)
-    folder.plan([plan.row(draw) for plan in plans for draw in plan.draws])
-    forwards, hits, computed = read.forwards, read.hits, 0
+    plans, failed = plans_of(
+        entrants, baselines or {}, scored, percents=percents, seeds=seeds, probe=probe, dtype=dtype
+    )
+    forwards, hits, computed, known = read.forwards, read.hits, 0, 0
+    if plans:
+        folder = CellFolder(out)
+        folder.plan([plan.row(draw) for plan in plans for draw in plan.draws])
     for plan in track(plans, "scoring", quiet=quiet):
         missing = [draw for draw in plan.draws if folder.read(plan.row(draw).key) is None]
-        for cell in _cells(plan, missing, read, folder):
+        known += len(plan.draws) - len(missing)
+        try:
+            cells = _cells(plan, missing, read, folder)
+        except MetanetError as error:
+            failed[f"{plan.name} on {plan.task.name}"] = str(error)
+            continue
+        for cell in cells:
             folder.write(cell)
-            computed += 1
-    return Summary(
-        computed,
-        sum(len(plan.draws) for plan in plans) - computed,
-        read.forwards - forwards,
-        read.hits - hits,
-        tuple(task.name for task in tasks if task.kind not in SCORED),
-    )
+        computed += len(cells)
+    if failed and not computed + known:
+        raise MetanetError(next(iter(failed.values())))
+    waiting = tuple(task.name for task in tasks if task.kind not in SCORED)
+    return Summary(computed, known, read.forwards - forwards, read.hits - hits, waiting, failed)
 
 
 class Watched:
@@ -171,6 +181,7 @@ def _cell(plan: Plan, draw: Draw, answers: Answers, opened: str, record: Mapping
         percent=float(draw.percent),
         seed=draw.seed,
         metric=plan.task.metric,
+        question=plan.question,
         about=plan.about_cell(draw),
         classes=plan.task.images.classes,
         n_train=len(draw.ids),

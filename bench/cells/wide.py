@@ -48,16 +48,18 @@ def wide_table(summary: pd.DataFrame, averages: pd.DataFrame, percent: float) ->
 def published_rows(tasks: Sequence[str], percent: float) -> list[dict[str, Any]]:
     """What others reported for these tasks at this percentage, averaged over these tasks alone."""
     rows = published()
-    rows = rows[(rows["percent"] == percent) & rows["task"].isin(tasks)]
+    asked = [*tasks, *(["cls_avg"] if set(AGGREGATES["CLS-AVG"]) <= set(tasks) else [])]
+    rows = rows[(rows["percent"] == percent) & rows["task"].isin(asked)]
     if rows.empty:
         return []
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows.to_dict("records"):
         key = row["pretrain"], row["model"]
         place = found.setdefault(key, {"backbone": f"{row['model']}, {row['pretrain']}", "from": PUBLISHED})
-        place[row["task"]] = row["value"]
-    known = list(dict.fromkeys(rows["task"]))
-    for row in averages(rows, tasks=known).to_dict("records"):
+        if row["task"] in tasks:
+            place[row["task"]] = row["value"]
+    known = [task for task in tasks if task in set(rows["task"])]
+    for row in averages(rows, tasks=tasks if "cls_avg" in asked else known).to_dict("records"):
         place = found[row["pretrain"], row["model"]]
         place |= {row["average"]: row["value"], f"{row['average']} tasks": f"{row['tasks']} of {row['of']}"}
     return list(found.values())
@@ -73,7 +75,8 @@ def latex(wide: pd.DataFrame, *, caption: str, name: str) -> str:
     style = wide.style.hide(axis="index").format(precision=1, na_rep="--", escape="latex")
     style = style.format_index(escape="latex", axis="columns")
     if len(own) > 1:
-        style = style.highlight_max(subset=(own, numbers), props="textbf:--rwrap;")
+        alike = [name for name in numbers if wide.loc[own].get(f"{name} tasks", pd.Series(dtype=str)).nunique() < 2]
+        style = style.highlight_max(subset=(own, alike), props="textbf:--rwrap;")
     columns = "".join("r" if column in numbers else "l" for column in wide)
     return style.to_latex(hrules=True, column_format=columns, caption=_escaped(caption), label=f"tab:{name}")
 

@@ -57,18 +57,21 @@ class LinearProbe:
             check_parts(ids, None if task.groups is None else task.groups[ids])
         union, distinct = np.unique(np.concatenate(draws)), {ids_sha256(ids): ids for ids in draws}
         features = self.extract(backbone, images, union, view)
-        test = self.extract(backbone, images, task.test, view) if self.where == "test" else None
-        found, drawn = {}, list(distinct.values())
+        found, chosen, drawn = {}, {}, list(distinct.values())
         for place, eigen in decompose_subsets(features, [np.searchsorted(union, ids) for ids in drawn]):
             ids = drawn[place]
-            groups = None if task.groups is None else task.groups[ids]
-            fitted = RidgeLoo.of(eigen, images.labels[ids], len(images.classes), groups)
-            if test is None:
-                found[ids_sha256(ids)] = answered(fitted, fitted.held_out, images.labels[ids])
-                continue
-            transfer = transfer_scores(eigen, images.labels[ids], len(images.classes))
+            groups, labels = None if task.groups is None else task.groups[ids], images.labels[ids]
+            fitted = RidgeLoo.of(eigen, labels, len(images.classes), groups)
+            if self.where == "loo":
+                found[ids_sha256(ids)] = answered(fitted, fitted.held_out, labels)
+            else:
+                transfer = transfer_scores(eigen, labels, len(images.classes))
+                chosen[ids_sha256(ids)] = replace(fitted, held_out=fitted.held_out[:0]), transfer
+        if chosen:  # the test images open when every choice is made
+            test = self.extract(backbone, images, task.test, view)
+        for name, (fitted, transfer) in chosen.items():
             own = answered(fitted, fitted.scores(test), images.labels[task.test])
-            found[ids_sha256(ids)] = replace(own, transfer=transfer)
+            found[name] = replace(own, transfer=transfer)
         return [found[ids_sha256(ids)] for ids in draws]
 
     def run(self, backbone: Backbone, task: Task, ids: Ids) -> Iterator[tuple[str, float]]:

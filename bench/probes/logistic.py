@@ -5,6 +5,7 @@ training images, which any rotation leaves the objective unchanged in, and each 
 is fitted to all training images, from the mean of the folds' solutions.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -76,7 +77,16 @@ class LogisticCv:
         trials, best = tried(rotated, labels, folds_of(labels, groups), classes, costs / eigen.unit)
         known, own = np.unique(labels, return_inverse=True)
         start = best.weights[:, known], best.bias[known]
-        (found,) = softmax.path(rotated, own, len(known), [best.trial.c], tolerance=tolerance, start=start)
+        # In float64, since single precision ends far from the optimum of a large C; with a margin, for the gap is an
+        # estimate.
+        (found,) = softmax.path(eigen.rotated, own, len(known), [best.trial.c], tolerance=tolerance / 2, start=start)
+        if softmax.CAUTION * found.gap > tolerance:
+            warnings.warn(
+                f"logistic regression stopped {found.gap:.1g} above the least objective, as a share of it, where "
+                f"{tolerance:.1g} was asked, at C = {found.c:.3g}: the classes are nearly separable, smaller values "
+                "are as good",
+                stacklevel=2,
+            )
         weights, bias = np.zeros((len(eigen.mean), classes)), np.full(classes, -np.inf)
         weights[:, known] = eigen.vectors @ found.weights
         bias[known] = found.bias - eigen.mean @ weights[:, known]
@@ -94,8 +104,8 @@ class LogisticCv:
 
     @property
     def chosen(self) -> dict[str, float]:
-        """C, in absolute units."""
-        return {"C": self.c}
+        """C, in absolute units, and how far the fit may be from its least objective, relatively."""
+        return {"C": self.c, "gap": self.gap}
 
     @property
     def curve(self) -> dict[str, list[float]]:

@@ -1,35 +1,48 @@
-"""How a block's weights are cut out of larger, shared ones: the supernet's only knowledge of a block's inside."""
+"""How a block's weights are cut out of larger, shared ones: the supernet's only knowledge of a block's inside.
+
+A cut is planned once from the two shapes, the shared one and the slice's, and taken as often as the weights change.
+"""
 
 from collections.abc import Callable
 
 from torch import Size, Tensor
 
-Cut = Callable[[Tensor, Size], Tensor]
+Take = Callable[[Tensor], Tensor]
+Cut = Callable[[Size, Size], Take]
 
 
-def leading(shared: Tensor, shape: Size) -> Tensor:
+def leading(shared: Size, shape: Size) -> Take:
     """The first channels in each dimension; of a kernel (the last two of four dimensions), its centre. A view."""
-    for dim, size in enumerate(shape):
-        spare = shared.shape[dim] - size
-        if spare:
-            start = spare // 2 if shared.ndim == 4 and dim >= 2 else 0
-            shared = shared.narrow(dim, start, size)
-    return shared
+    spare = [(dim, whole - size, size) for dim, (whole, size) in enumerate(zip(shared, shape, strict=True))]
+    centred_from = 2 if len(shape) == 4 else len(shape)
+    steps = [(dim, more // 2 if dim >= centred_from else 0, size) for dim, more, size in spare if more]
+
+    def take(value: Tensor) -> Tensor:
+        for step in steps:
+            value = value.narrow(*step)
+        return value
+
+    return take
 
 
-def thirds(shared: Tensor, shape: Size) -> Tensor:
+def thirds(shared: Size, shape: Size) -> Take:
     """For fused query, key and value weights: the first channels of each of the three."""
-    parts = shared.view(3, shared.shape[0] // 3, *shared.shape[1:])
-    return leading(parts, Size((3, shape[0] // 3, *shape[1:]))).flatten(0, 1)
+    return _parts(3, shared, shape)
 
 
-def halves(shared: Tensor, shape: Size) -> Tensor:
+def halves(shared: Size, shape: Size) -> Take:
     """For fused key and value weights: the first channels of each of the two."""
-    parts = shared.view(2, shared.shape[0] // 2, *shared.shape[1:])
-    return leading(parts, Size((2, shape[0] // 2, *shape[1:]))).flatten(0, 1)
+    return _parts(2, shared, shape)
 
 
-def centred(shared: Tensor, shape: Size) -> Tensor:
+def _parts(count: int, shared: Size, shape: Size) -> Take:
+    whole, part = (Size((count, size[0] // count, *size[1:])) for size in (shared, shape))
+    take = leading(whole, part)
+    return lambda value: take(value.view(whole)).flatten(0, 1)
+
+
+def centred(shared: Size, shape: Size) -> Take:
     """For tables over distances (heads, rows, columns): the first heads, and the middle of each table. A view."""
-    spare = [(a - b) // 2 for a, b in zip(shared.shape[1:], shape[1:], strict=True)]
-    return shared[: shape[0]].narrow(1, spare[0], shape[1]).narrow(2, spare[1], shape[2])
+    heads, rows, columns = shape
+    top, left = (shared[1] - rows) // 2, (shared[2] - columns) // 2
+    return lambda value: value[:heads, top : top + rows, left : left + columns]

@@ -9,7 +9,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from metanet.cli import bench, cost, export, family, latency, pretrain, report, search, show, space
+from metanet.cli import bench, cost, export, family, latency, pretrain, report, search, show, space, supernet
 from metanet.cli import list as list_
 from metanet.errors import MetanetError
 
@@ -19,6 +19,7 @@ COMMANDS = {
     "cost": cost,
     "space": space,
     "latency": latency,
+    "supernet": supernet,
     "search": search,
     "family": family,
     "pretrain": pretrain,

@@ -65,13 +65,16 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
     _data_arguments(run, "they are scored on")
     run.add_argument("--alone", action="store_true", help="without the two networks that a suite has beside")
     run.add_argument(
-        "--percents", type=float, nargs="+", default=[1, 10, 100], help="of the training images (default: 1 10 100)"
+        "--percents", type=float, nargs="+", help="of the training images (default: 1 10 100; with a root 10)"
     )
     run.add_argument("--seeds", type=int, default=3, help="draws of the training images (default: %(default)s)")
     run.add_argument("--probe", default="linear", help="linear, logistic or knn (default: %(default)s)")
     run.add_argument("--out", default="runs/bench", metavar="DIR", help="folder of cells (default: %(default)s)")
     run.add_argument(
         "--cache", default="runs/features", metavar="DIR", help="folder that keeps features (default: %(default)s)"
+    )
+    run.add_argument(
+        "--cache-limit", type=float, default=20, metavar="GB", help="what it may hold (default: %(default)s)"
     )
     run.add_argument("--half", action="store_true", help="keep features in 16 bits")
     run.add_argument("--device", help="where backbones run, as cuda (default: cpu)")
@@ -94,8 +97,10 @@ def _data_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     data.add_argument("--data", metavar="NAME", help="images of one package, split as in `metanet search`")
     data.add_argument("--data-root", metavar="DIR", help="folder with data sets of GV-B: `metanet bench doctor`")
     parser.add_argument("--tasks", metavar="NAME[,NAME]", help="of the suite or the data root (default: all found)")
-    parser.add_argument("--resolution", type=int, help="of networks without their own (default: 32; with a root 224)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split of --data, as in `metanet search`")
+    parser.add_argument(
+        "--resolution", type=int, help="of the images (default: 32; with a root 224); MetaNets keep their own"
+    )
+    parser.add_argument("--seed", type=int, help="of the split of --data, as in `metanet search` (default: 0)")
 
 
 def _leaks_arguments(leaks: argparse.ArgumentParser) -> None:

@@ -25,7 +25,7 @@ def entrants(args: argparse.Namespace) -> "dict[str, Backbone]":
         )
     found: dict[str, Any] = {}
     for name in given:
-        told = f"{name} ({args.weights})" if name in choice and args.weights != "random" else name
+        told = f"{name} ({args.weights if name in choice else 'random'})" if _is_drawn(name, choice) else name
         if told in found:
             raise MetanetError(f"each network must be given once, got {name!r} twice: leave one out")
         found[told] = network(name, args.weights)
@@ -53,7 +53,14 @@ def baselines(networks: "dict[str, Backbone]") -> "dict[str, Backbone]":
 def _architecture(name: str) -> str:
     for library in LIBRARIES:
         name = name.removeprefix(library)
-    return name.removesuffix(" (packaged)").removesuffix(" (pretrained)")
+    return name.rpartition(" (")[0] if name.endswith(tuple(f" ({weights})" for weights in WEIGHTS)) else name
+
+
+def _is_drawn(name: str, choice: list[str]) -> bool:
+    """Whether the name alone does not say which weights a network has: a library's, or one of the zoo."""
+    from metanet.factory import list_models
+
+    return name in choice or name in list_models()
 
 
 def network(name: str, weights: str) -> Any:

@@ -186,7 +186,8 @@ def _off(value: float, target: float) -> str:
 def _about(outcome: FamilyOutcome) -> str:
     options, parts = outcome.options, outcome.data.parts
     sizes = ", ".join(f"{len(ids):,} for {name}" for name, ids in parts.items())
-    how = f"with weights shared in one supernet of {options.supernet_steps} steps for the whole ladder"
+    rules = ", ".join(options.rules)
+    how = f"with weights shared in one supernet of {options.supernet_steps} steps ({rules}) for the whole ladder"
     if options.supernet_steps == 0:
         how = f"each network trained alone for {options.epochs} epochs"
     reasons = [f"{name} ({r.rule.reason})" for name, r in outcome.found.rungs.items() if r.rule and r.rule.reason]

@@ -19,7 +19,7 @@ from metanet.errors import MetanetError
 from metanet.factory import find
 from metanet.model import Backbone, MetaNet
 from metanet.runs import atomic_write, open_run, track, write_json
-from metanet.search_spaces import Space, parse_constraints
+from metanet.search_spaces import Space, TrainingConfig, parse_constraints
 from metanet.search_spaces.family import Chosen, Family, Rung, chosen, family_between, family_from
 from metanet.search_spaces.family.rule import ALPHA, BETA
 from metanet.searchers import (
@@ -66,9 +66,11 @@ class FamilyOptions:
     epochs: int = 5
     retrain_seeds: int = 3
     seed: int = 0
+    rules: tuple[str, ...] = TrainingConfig.rules
 
     def __post_init__(self) -> None:
         phases.check_budget(self.sampler, self.trials, self.retrain_seeds)
+        TrainingConfig(rules=self.rules)
         if len(self.anchors) not in (1, 2):
             raise MetanetError(f"a family has one anchor or two, got {len(self.anchors)}")
         if len(self.anchors) == 2 and (self.to or self.coefficients):
@@ -216,8 +218,8 @@ def _evaluator(
     for rule in (one for text in rules.values() for one in parse_constraints(text)):
         caps[rule.metric] = max(rule.high, caps.get(rule.metric, 0))
     largest = ", ".join(f"{metric} <= {cap:.0f}" for metric, cap in caps.items())
-    steps, seed = options.supernet_steps, options.seed
-    supernet = phases.shared_weights(space, data, folder, steps=steps, constraints=largest, seed=seed, quiet=quiet)
+    how: dict[str, Any] = {"steps": options.supernet_steps, "seed": options.seed, "quiet": quiet}
+    supernet = phases.shared_weights(space, data, folder, rules=options.rules, constraints=largest, **how)
     return phases.shared_evaluator(data, supernet)
 
 

@@ -12,14 +12,15 @@ from metanet.cli.phases import Data, data_of, timed
 from metanet.cli.setting import space_of
 from metanet.model import MetaNet
 from metanet.runs import atomic_write, open_run, write_json
-from metanet.search_spaces import Space, Supernet
+from metanet.search_spaces import Space, Supernet, TrainingConfig
 from metanet.searchers import Controls, SearchResult, controls, search
 from metanet.spec import ArchSpec
 
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What `metanet search` is asked for; a resolution of None is searched, too; latency: the file of a table."""
+    """What `metanet search` is asked for; a resolution of None is searched, too; latency: the file of a table; inherit:
+    winners begin with the supernet's weights."""
 
     space: str = "metanet-tiny"
     data: str = "mnist-5k"
@@ -33,9 +34,12 @@ class JobOptions:
     percents: tuple[float, ...] = (1, 10, 100)
     seed: int = 0
     latency: str | None = None
+    rules: tuple[str, ...] = TrainingConfig.rules
+    inherit: bool = False
 
     def __post_init__(self) -> None:
         phases.check_budget(self.sampler, self.trials, self.retrain_seeds)
+        TrainingConfig(rules=self.rules)
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,9 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
     seconds = phases.earlier_seconds(folder)
     phases.check_studies((folder / "search.journal", folder / "random.journal"), space)
     with timed(seconds, "supernet"):
-        rules: dict[str, Any] = {"constraints": options.constraints, "seed": options.seed, "quiet": quiet}
-        supernet = phases.shared_weights(space, data, folder, steps=options.supernet_steps, **rules)
+        how: dict[str, Any] = {"constraints": options.constraints, "seed": options.seed, "quiet": quiet}
+        steps = options.supernet_steps
+        supernet = phases.shared_weights(space, data, folder, rules=options.rules, steps=steps, **how)
     with timed(seconds, "search"):
         result, control = _searches(options, setting, supernet, folder, quiet)
     winners = {
@@ -91,7 +96,9 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
         "most MACs": control.most_macs.spec,
     }
     with timed(seconds, "retraining"):
-        nets, histories = phases.retrained(winners, data, folder, epochs=options.epochs, seeds=_seeds(options))
+        start = supernet.extract if options.inherit else None
+        again: dict[str, Any] = {"epochs": options.epochs, "seeds": _seeds(options), "start": start}
+        nets, histories = phases.retrained(winners, data, folder, **again)
     phases.freeze(folder, winners)
     with timed(seconds, "testing"):
         cells = score(phases.by_seed(nets), data.task, percents=options.percents)
@@ -99,6 +106,13 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
     outcome = Outcome(options, setting, result, control, winners, nets, cells, histories, seconds)
     _keep_winner(folder, outcome)
     return write_report(outcome, folder)
+
+
+def training_words(options: JobOptions) -> str:
+    """How the winners and those of the controls get their weights."""
+    if options.inherit:
+        return "fine-tuned from the supernet's weights"
+    return "trained from scratch"
 
 
 def _seeds(options: JobOptions) -> list[int]:
@@ -128,7 +142,8 @@ def _keep_winner(folder: Path, outcome: Outcome) -> None:
     spec, net = outcome.winners["search"], outcome.nets["search"][0]
     atomic_write(folder / "winner.json", spec.to_json() + "\n")
     provenance = {"command": "metanet search", "options": str(asdict(options)), "stage": "expert", "seed": "0"}
+    provenance["weights"] = training_words(options)
     save(net, folder / "winner.safetensors", provenance)
     seeds = {"job": options.seed, "retraining": _seeds(options)}
     about = phases.about_job(asdict(options), setting.data, setting.space, outcome.winners, seeds, outcome.seconds)
-    write_json(folder / "manifest.json", about)
+    write_json(folder / "manifest.json", {**about, "weights of winners": training_words(options)})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from metanet.cli.job import Outcome
+from metanet.cli.job import Outcome, training_words
 from metanet.cli.verdict import accuracy_by_seed, verdict
 from metanet.cost import describe
 from metanet.report import (
@@ -69,7 +69,8 @@ def _comparison(outcome: Outcome) -> Html:
         rows.append(row | {f"{percent:g} %": f"{own[percent]:.1%}" for percent in outcome.options.percents})
     caption = (
         f"Test accuracy by share of the probe's training images; winners: mean over {outcome.options.retrain_seeds} "
-        "retraining seeds with the 95 % interval over seeds; below them what any network must beat"
+        f"retraining seeds, each {training_words(outcome.options)}, with the 95 % interval over seeds; below them what "
+        "any network must beat"
     )
     return table(pd.DataFrame(rows), caption=caption)
 
@@ -90,19 +91,22 @@ def _winner(outcome: Outcome) -> str:
     cost = outcome.setting.space.price(spec)
     return (
         f"Architecture {spec.id}: {cost['macs']:,} MACs at {spec.resolution} pixels and {cost['params']:,} parameters, "
-        f"under {outcome.options.constraints}. winner.json holds its spec, winner.safetensors its weights."
+        f"under {outcome.options.constraints}, {training_words(outcome.options)}. winner.json holds its spec, "
+        "winner.safetensors its weights."
     )
 
 
 def _about(outcome: Outcome) -> str:
     options, parts = outcome.options, outcome.setting.data.parts
     sizes = ", ".join(f"{len(ids):,} for {name}" for name, ids in parts.items())
+    once = " (one supernet: intervals over seeds do not know another)" if options.inherit else ""
     return (
         f"{options.trials} of {outcome.setting.space.size:,} architectures were scored by {options.sampler}, as many "
         "by random search. The score is the leave-one-out accuracy of the linear probe on the selection images, with "
-        f"weights shared in a supernet of {options.supernet_steps} steps. Images are disjoint: {sizes}. The test "
-        "images were opened after all winners were frozen (frozen.json). The control “most MACs” is the dearest "
-        "architecture that the random search drew."
+        f"weights shared in a supernet of {options.supernet_steps} steps ({', '.join(options.rules)}); winners are "
+        f"{training_words(options)}, those of the controls alike{once}. Images are disjoint: {sizes}. The test images "
+        "were opened after all winners were frozen (frozen.json). The control “most MACs” is the dearest architecture "
+        "that the random search drew."
     )
 
 

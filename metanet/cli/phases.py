@@ -19,13 +19,15 @@ from metanet.errors import MetanetError, unknown
 from metanet.model import MetaNet
 from metanet.pretrain import ExpertClassification, ExpertConfig
 from metanet.runs import fingerprint, manifest, write_json
-from metanet.search_spaces import SandwichConfig, Space, Supernet, train_supernet
+from metanet.search_spaces import Space, Supernet, TrainingConfig, train_supernet
 from metanet.searchers import SAMPLERS, load_result
 from metanet.spec import ArchSpec
 from metanet.training import state_sha256
 
 CALIBRATION = (2, 250)  # batches, and images a batch, for a sub-network's BatchNorm statistics
 FRESH = Init(layer_scale=0.1)  # attention is handicapped by the released 1e-6 in short runs
+
+Start = Callable[[ArchSpec], MetaNet]
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,18 @@ def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
 
 
 def shared_weights(
-    space: Space, data: Data, folder: Path, *, steps: int, constraints: str, seed: int, quiet: bool | None
+    space: Space,
+    data: Data,
+    folder: Path,
+    *,
+    rules: Sequence[str],
+    steps: int,
+    constraints: str,
+    seed: int,
+    quiet: bool | None,
 ) -> Supernet:
     """A supernet of the space, trained on networks that keep the constraints."""
-    config = SandwichConfig(steps=steps, constraints=constraints, seed=seed)
+    config = TrainingConfig(rules=tuple(rules), steps=steps, constraints=constraints, seed=seed)
     supernet = Supernet(space, len(data.images.classes), seed=seed)
     return train_supernet(supernet, data.weights, config, out=folder / "supernet", quiet=quiet)
 
@@ -97,7 +107,7 @@ def shared_evaluator(data: Data, supernet: Supernet) -> ProbeEvaluator:
     return evaluator(data.task, _shared_networks(data, supernet), weights=state_sha256(supernet))
 
 
-def _shared_networks(data: Data, supernet: Supernet) -> Callable[[ArchSpec], MetaNet]:
+def _shared_networks(data: Data, supernet: Supernet) -> Start:
     """An architecture's network with the shared weights, calibrated on images that trained them."""
     count, size = CALIBRATION
     ids = data.parts["weights"][: count * size]
@@ -128,18 +138,30 @@ def trained_evaluator(data: Data, folder: Path, *, epochs: int, seed: int) -> Pr
     return evaluator(data.task, network, weights=fingerprint(about))
 
 
-def trained(spec: ArchSpec, data: Data, folder: Path, *, epochs: int, seed: int) -> tuple[MetaNet, pd.DataFrame]:
-    """A network trained from scratch by the Expert stage, and its history."""
-    net = MetaNet(spec, init=FRESH, seed=seed)
+def trained(
+    spec: ArchSpec, data: Data, folder: Path, *, epochs: int, seed: int, start: Start | None = None
+) -> tuple[MetaNet, pd.DataFrame]:
+    """A network trained by the Expert stage, and its history: from scratch, or from the weights of `start`.
+
+    The rate is the same for both: of inherited weights, lower ones were behind after as many epochs (docs/supernet.md).
+    """
+    net = MetaNet(spec, init=FRESH, seed=seed) if start is None else start(spec)
     config = ExpertConfig(epochs=epochs, seed=seed)
     stage = ExpertClassification().run(net, {data.task.name: data.weights}, config, folder)
     return net, stage.history
 
 
 def retrained(
-    winners: Mapping[str, ArchSpec], data: Data, folder: Path, *, epochs: int, seeds: Sequence[int]
+    winners: Mapping[str, ArchSpec],
+    data: Data,
+    folder: Path,
+    *,
+    epochs: int,
+    seeds: Sequence[int],
+    start: Start | None = None,
 ) -> tuple[dict[str, list[MetaNet]], dict[str, pd.DataFrame]]:
-    """Each winner from scratch with each seed; winners with the same architecture share its networks."""
+    """Each winner, from scratch or from the weights of `start`, with each seed; winners with the same architecture
+    share its networks."""
     done: dict[ArchSpec, list[MetaNet]] = {}
     histories: dict[str, pd.DataFrame] = {}
     for name, spec in winners.items():
@@ -147,7 +169,8 @@ def retrained(
             continue
         done[spec] = []
         for k, seed in enumerate(seeds):
-            net, history = trained(spec, data, folder / "retrain" / f"{spec.id}-{k}", epochs=epochs, seed=seed)
+            own = folder / "retrain" / f"{spec.id}-{k}"
+            net, history = trained(spec, data, own, epochs=epochs, seed=seed, start=start)
             done[spec].append(net)
             histories.setdefault(name, history)
     return {name: done[spec] for name, spec in winners.items()}, histories

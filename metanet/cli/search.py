@@ -1,6 +1,6 @@
 """Runs the main job: trains a supernet, searches under constraints with probe accuracy as the score, retrains the
 winner and the winners of two controls (random search, most MACs) from scratch, tests all of them once on images that
-nothing else saw, and writes a report.
+nothing else saw, and writes a report. With --inherit all of them begin with the supernet's weights and are fine-tuned.
 
 Killed at any moment and run again with the same command, it goes on where it was and ends the same.
 """
@@ -35,6 +35,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     budget_arguments(how, trials=60, scored="architectures to score")
     how.add_argument(
+        "--inherit",
+        action="store_true",
+        help="fine-tune all winners from the supernet's weights instead of training them from scratch",
+    )
+    how.add_argument(
         "--percents",
         type=float,
         nargs="+",
@@ -48,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the job and says what to look at and what to type next."""
     from metanet.cli.job import JobOptions, run_job
-    from metanet.cli.setting import same_split
+    from metanet.cli.setting import rules_of, same_split
 
     options = JobOptions(
         space=args.space,
@@ -63,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
         percents=tuple(args.percents),
         seed=args.seed,
         latency=args.latency,
+        rules=rules_of(args.rules),
+        inherit=args.inherit,
     )
     verdict = run_job(options, args.out, quiet=args.quiet or None)
     print(verdict)

@@ -34,6 +34,18 @@ def space_of(name: str, resolution: int | None = None, latency: str | None = Non
     return space if latency is None else LatencyTable.load(latency).narrowed(space)
 
 
+def rules_argument(group: "_ArgumentGroup") -> None:
+    """Adds the rules by which shared weights are trained; `rules_of` reads them."""
+    default = "sandwich,in-place-distillation"
+    said = "that train shared weights, separated by commas; `metanet supernet rules` lists them (default: %(default)s)"
+    group.add_argument("--rules", default=default, metavar="NAMES", help=said)
+
+
+def rules_of(text: str) -> tuple[str, ...]:
+    """The names in "A,B", blanks aside."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
 def budget_arguments(group: "_ArgumentGroup", *, trials: int, scored: str, shared: str = "") -> None:
     """Adds how much a job that searches may do.
 
@@ -47,6 +59,7 @@ def budget_arguments(group: "_ArgumentGroup", *, trials: int, scored: str, share
     steps = f"updates of the shared weights{shared} {default}"
     group.add_argument("--supernet-steps", type=int, default=350, metavar="N", help=steps)
     group.add_argument("--epochs", type=int, default=5, help=f"of each training {default}")
+    rules_argument(group)
     again = f"retrainings of each network that is chosen {default}"
     group.add_argument("--retrain-seeds", type=int, default=3, metavar="N", help=again)
     group.add_argument("--seed", type=int, default=0, help=f"of everything random {default}")

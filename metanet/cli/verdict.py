@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from metanet.bench import FeatureCache, LinearProbe, Task
-from metanet.cli.job import Outcome
+from metanet.cli.job import Outcome, training_words
 from metanet.model import Backbone
 from metanet.stats import Interval, paired_bootstrap, seeds_interval
 
@@ -58,8 +58,9 @@ def verdict(outcome: Outcome) -> str:
     """One plain sentence: the winner's test accuracy with all of the probe's training images, and each difference."""
     found = {name: terms(outcome.nets[name], outcome.setting.data.task) for name in outcome.winners}
     parts = [_against(outcome, found, name) for name in outcome.winners if name != "search"]
+    how = f", {training_words(outcome.options)} as the others are," if outcome.options.inherit else ""
     return (
-        "With 100 % of the probe's training images the search's winner reaches "
+        f"With 100 % of the probe's training images the search's winner{how} reaches "
         f"{found['search'].mean():.1%} on the test images: {'; '.join(parts)}."
     )
 

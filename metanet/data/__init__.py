@@ -1,6 +1,7 @@
 """Images and which of them are used for what."""
 
 from metanet.data.augment import shift
+from metanet.data.fashion import fashion_mnist
 from metanet.data.files import FileImages, read_folder, read_list
 from metanet.data.images import ArrayImages, Ids, ImageSource
 from metanet.data.labelled import Labelled
@@ -22,6 +23,7 @@ __all__ = [
     "View",
     "as_view",
     "batch_ids",
+    "fashion_mnist",
     "ids_sha256",
     "job_split",
     "load_images",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from metanet.data.fashion import fashion_images
 from metanet.data.images import ArrayImages, ImageSource
 from metanet.data.lazy import LazyImages
 from metanet.errors import MetanetError, unknown
@@ -19,7 +20,7 @@ def load_images(name: str) -> ImageSource:
     """The images of a data set by its name in IMAGES.
 
     Raises:
-        MetanetError: the name is unknown, or the package that holds the images is not installed.
+        MetanetError: the name is unknown, or the package or the files that hold the images are not there.
     """
     if name not in IMAGES:
         raise unknown("data set", name, IMAGES)
@@ -102,4 +103,5 @@ IMAGES: dict[str, Callable[[], ImageSource]] = {
     "mnist-5k": mnist_5k,
     "digits": digits,
     "solar-cells": solar_cells,
+    "fashion-mnist": fashion_images,
 }

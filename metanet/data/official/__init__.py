@@ -6,9 +6,13 @@ ImageNet, which torchvision leaves without one, stand in `svhn` and `imagenet`. 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 
+import numpy as np
+
+from metanet.data.files import FileImages
 from metanet.data.official import arrays, folders, lists, vision
 from metanet.data.official.hdf5 import pcam
 from metanet.data.splits import Splits, read_lists
@@ -44,7 +48,8 @@ def read_official(name: str, root: str | Path) -> Splits:
     """A set by its name in READERS, from the data root.
 
     Where the root has a folder `lists/NAME` with train.list and test.list (lines `relative-path label`, paths below the
-    root), these say which images are used, in place of the official split.
+    root), these say which images are used, in place of the official split; which of them belong together is known by
+    their paths, where the official files are there, too.
 
     Raises:
         MetanetError: the name is unknown, or the files are not laid out as the reader wants them.
@@ -54,7 +59,26 @@ def read_official(name: str, root: str | Path) -> Splits:
     base = Path(root).expanduser()
     train, test = (base / "lists" / name / f"{part}.list" for part in ("train", "test"))
     if train.is_file() and test.is_file():
-        return read_lists(train, test, base, name=name)
+        return _grouped(read_lists(train, test, base, name=name), name, base)
+    return _official(name, base)
+
+
+def _grouped(own: Splits, name: str, base: Path) -> Splits:
+    """Lists with the groups that the official split has for their images."""
+    try:
+        official = _official(name, base)
+    except MetanetError:
+        return own
+    images, known = own.images, official.images
+    if official.groups is None or not (isinstance(images, FileImages) and isinstance(known, FileImages)):
+        return own
+    group = {str(known.root / file): number for file, number in zip(known.files, official.groups, strict=True)}
+    alone = len(group)  # an image that the official split lacks is a group of its own
+    numbers = [group.get(str(images.root / file), alone + i) for i, file in enumerate(images.files)]
+    return replace(own, groups=np.array(numbers, dtype=np.int64))
+
+
+def _official(name: str, base: Path) -> Splits:
     try:
         return READERS[name](base)
     except MetanetError:

@@ -1,0 +1,117 @@
+"""What the tables on ranking say, and its plot."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rows import ROOT, markdown, stored
+from rows import note as source
+
+from metanet.report.chart import Chart, Series
+from metanet.report.plots import Plot
+from metanet.report.style import BLUE, GREEN, ORANGE, quantity
+
+RESULTS = ROOT / "perf" / "results"
+SCORES, COSTS = ("probe", "accuracy", "likelihood"), ("params", "macs")
+NAMES = {"probe": "probe of shared features", "accuracy": "own accuracy", "likelihood": "own log-likelihood"}
+NAMES |= {"params": "parameters", "macs": "MACs"}
+CEILINGS = {"tau": "another training (the ceiling)", "perfect": "a perfect score (estimate)"}
+TOLD = "Kendall's tau-b with the truth, intervals of 95 %"
+BANDS = ("1 to 2 M MACs", "2 to 4 M MACs", "4 to 8 M MACs")
+
+
+def truth() -> str:
+    """The networks of the comparison and how they did alone."""
+    table, rows = pd.read_csv(RESULTS / "truth.csv"), []
+    for band, own in [*table.groupby("band"), ("all", table)]:
+        by_id = own.groupby("id")
+        mean, seeds = by_id["accuracy"].mean(), own.pivot(index="id", columns="seed", values="accuracy").dropna()
+        noise = math.sqrt(seeds.var(axis=1, ddof=1).mean()) if seeds.shape[1] > 1 else math.nan
+        cells = {"networks": "all" if band == "all" else BANDS[int(band)], "number": len(mean)}
+        cells |= {"parameters": f"{quantity(own['params'].min())} to {quantity(own['params'].max())}"}
+        cells |= {"accuracy": f"{mean.min():.1%} to {mean.max():.1%}", "mean": f"{mean.mean():.1%}"}
+        cells |= {"spread (standard deviation)": f"{100 * mean.std():.2f}", "between seeds": f"{100 * noise:.2f}"}
+        rows.append(cells)
+    told = f"{len(table)} trainings, {table['seconds'].sum() / 3600:.1f} hours of processor time"
+    return markdown(rows, f"{source(stored('truth'), 'python perf/truth.py')}; {told}; deviations in points")
+
+
+def ranking() -> str:
+    """How each rule of training orders the half of the networks that rules are compared on."""
+    about, rows = stored("ranking"), []
+    for row, other in _pairs(about):
+        for by in SCORES:
+            cells = {"rule": row["rule"], "seed": row["seed"], "score": NAMES[by], **_taus(row, other, by)}
+            rows.append(cells | {"above MACs by": _above(row["taus"], by, "macs")})
+    first, blank = _pairs(about)[0], {"rule": "–", "seed": "–"}
+    rows += [{**blank, "score": NAMES[by], **_taus(*first, by), "above MACs by": "–"} for by in COSTS]
+    rows += [{**blank, "score": name, **cells, "above MACs by": "–"} for name, cells in _ceilings(about)]
+    return markdown(rows, f"{source(about, 'python perf/ranking.py choose')}; {TOLD}")
+
+
+def ranking_report() -> str:
+    """How the chosen rule orders the other half."""
+    about, rows = stored("ranking_report"), []
+    for row, other in _pairs(about):
+        for by in SCORES:
+            above = {f"above {NAMES[cost]} by": _above(row["taus"], by, cost) for cost in COSTS}
+            rows.append({"order by": f"{NAMES[by]}, seed {row['seed']}", **_taus(row, other, by), **above})
+    first, blank = _pairs(about)[0], {f"above {NAMES[cost]} by": "–" for cost in COSTS}
+    rows += [{"order by": NAMES[by], **_taus(*first, by), **blank} for by in COSTS]
+    rows += [{"order by": name, **cells, **blank} for name, cells in _ceilings(about)]
+    command = f"python perf/ranking.py report {about['options']['rule']!r}"
+    return markdown(rows, f"{source(about, command)}; {TOLD}")
+
+
+def plotted(table: pd.DataFrame, path: Path) -> Path:
+    """Draws the truth of networks against the probe's score with the shared weights, the bands in colours.
+
+    table   rows of networks with band, truth (an accuracy), a column for each seed of it, and probe
+    """
+    seeds = [name for name in table if str(name).startswith("seed ")]
+    percent = table.dropna().assign(**{name: 100 * table[name] for name in ("truth", "probe", *seeds)})
+    series = []
+    for i, colour in enumerate((ORANGE, GREEN, BLUE)):
+        own = percent[percent["band"] == i]
+        low, high = (own[seeds].agg(end, axis=1).tolist() if len(seeds) > 1 else () for end in ("min", "max"))
+        series.append(Series(BANDS[i], own["probe"].tolist(), own["truth"].tolist(), colour, "dots", low, high))
+    labels = "probe of the shared features, % of the selection images", "trained alone, % of the test images"
+    ticks = range(math.ceil(percent["probe"].min()), math.floor(percent["probe"].max()) + 1)
+    return Plot(Chart(*labels, series, x_ticks=ticks)).save_png(path)
+
+
+def _pairs(about: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The rows of a result: each by accuracy, and the same by cross-entropy."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in about["rows"]:
+        found.setdefault((row["rule"], row["seed"]), {})[row["truth"]] = row
+    return [(one["accuracy"], one["cross_entropy"]) for one in found.values()]
+
+
+def _taus(row: dict[str, Any], other: dict[str, Any], by: str) -> dict[str, str]:
+    """Tau with the accuracy over all networks, with its interval, and inside each band; and with the cross-entropy."""
+    found, crossed = ({one["where"]: one["tau"] for one in rows["taus"] if one["by"] == by} for rows in (row, other))
+    cells = {"all": _interval(found["all"])} | {name: f"{found[i]['mean']:.2f}" for i, name in enumerate(BANDS)}
+    return cells | {"all, by cross-entropy": _interval(crossed["all"])}
+
+
+def _ceilings(about: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """What another training and a perfect score would have; nothing where the truth has one seed."""
+    found = []
+    for by, name in CEILINGS.items():
+        named = [
+            {"taus": [{"where": one["where"], "by": by, "tau": one[by]} for one in about["ceilings"][truth_by]]}
+            for truth_by in ("accuracy", "cross_entropy")
+        ]
+        if named[0]["taus"]:
+            found.append((name, _taus(*named, by)))
+    return found
+
+
+def _above(rows: list[dict[str, Any]], by: str, cost: str) -> str:
+    return _interval(next(row for row in rows if (row["where"], row["by"]) == ("all", by))[f"above {cost}"], sign="+")
+
+
+def _interval(found: dict[str, float], sign: str = "") -> str:
+    return f"{found['mean']:{sign}.2f} ({found['low']:{sign}.2f} to {found['high']:{sign}.2f})"

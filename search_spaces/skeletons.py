@@ -1,0 +1,178 @@
+"""Networks without weights of their own, kept for the architectures that were asked for lately.
+
+A skeleton wears slices of the shared weights while it runs and nothing afterwards: what is kept depends on the
+architecture alone, never on values, so that no update, loaded checkpoint or device can make it stale. Of a large one
+each block wears its own while it runs: without gradients they take the memory that those of the block before gave back.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metanet.errors import MetanetError
+from metanet.model import MetaNet
+from metanet.search_spaces.shared import Slice, key_of, slices
+from metanet.search_spaces.space import Space
+from metanet.spec import ArchSpec
+
+LARGE = 1_000_000  # weights: the slices of fewer stay in the caches together, and hooks take longer than their copies
+KEPT = 16  # networks: one takes some hundred kilobytes at tiny scale, some megabytes at that of the paper
+
+Stats = dict[str, Tensor]
+
+
+class Skeleton:
+    """A network on the meta device, and where its weights and BatchNorm statistics go."""
+
+    def __init__(self, spec: ArchSpec, num_classes: int, weights: Mapping[str, Any]) -> None:
+        self.net = MetaNet(spec, num_classes, device="meta")
+        self.slices = tuple(slices(self.net, weights))
+        self.weights: Mapping[str, Any] = {}
+        self.buffers = buffers(self.net)
+        self.norms = [part for part in self.net.modules() if isinstance(part, nn.BatchNorm2d)]
+        for part in self.norms:
+            part.track_running_stats = False  # in training, no buffers are written
+            part.momentum = None  # where they are: a plain average over the batches
+        self.large = sum(value.numel() for value in self.net.parameters()) >= LARGE
+        for path, block in self._blocks() if self.large else ():
+            own = [part for part in self.slices if part.path.startswith(path + ".")]
+            block.register_forward_pre_hook(partial(self._wear, own))
+            block.register_forward_hook(partial(self._undress, own), always_call=True)
+
+    def _blocks(self) -> Iterator[tuple[str, nn.Module]]:
+        """What wears its weights by itself: stem, modules in front, blocks, head and classifier."""
+        for path, part in self.net.named_children():
+            if path != "stages":
+                yield path, part
+        for i, stage in enumerate(self.net.stages):
+            yield from ((f"stages.{i}.{name}", block) for name, block in stage.named_children())
+
+    def run(self, x: Tensor, stats: Mapping[str, Tensor] | None) -> Tensor:
+        """The network's output: in eval mode with statistics, else in training mode, on the batch's own."""
+        self._mode(stats is None)
+        if stats is not None:
+            check_statistics(self.buffers, stats)
+            for path, value in stats.items():
+                owner, name, _ = self.buffers[path]
+                owner[name] = value
+        return self.net(x)  # type: ignore[no-any-return]
+
+    def measured(self, batches: Iterable[Tensor]) -> Stats:
+        """The BatchNorm statistics, averaged over batches."""
+        like = self.weights[key_of("stem.conv.weight")]
+        for path, (owner, name, empty) in self.buffers.items():
+            owner[name] = fresh(path, empty, like)
+        self._mode(True)
+        self._track(True)
+        try:
+            for x in batches:
+                self.net(x)
+        finally:
+            self._track(False)
+        if not int(self.net.stem.norm.num_batches_tracked or 0):
+            raise MetanetError("calibration needs at least one batch of images, got none")
+        return {path: owner[name] for path, (owner, name, _) in self.buffers.items() if "running" in name}
+
+    def _wear(self, parts: Sequence[Slice], *_: Any) -> None:
+        """Puts slices of the present weights where the parameters are.
+
+        Slices cut without gradients are marked as parameters are: torch multiplies matrices in another way where
+        nothing asks for a gradient, and rounds otherwise.
+        """
+        graph = torch.is_grad_enabled()
+        for part in parts:
+            value = part.of(self.weights)
+            part.owner[part.name] = value if graph else value.requires_grad_()
+
+    def _undress(self, parts: Sequence[Slice], *_: Any) -> None:
+        """Takes the slices away again: they would stay in memory, and with them the gradients' graph."""
+        for part in parts:
+            part.owner[part.name] = part.empty
+
+    def dress(self, weights: Mapping[str, Any]) -> None:
+        """Gets ready to run with these weights."""
+        self.weights = weights
+        if not self.large:
+            self._wear(self.slices)
+
+    def rest(self) -> None:
+        """Takes all values away."""
+        self._undress(self.slices)
+        for owner, name, empty in self.buffers.values():
+            owner[name] = empty
+        self.weights = {}
+
+    def _mode(self, training: bool) -> None:
+        if self.net.training is not training:
+            self.net.train(training)
+
+    def _track(self, tracked: bool) -> None:
+        for part in self.norms:
+            part.track_running_stats = tracked
+
+
+class Skeletons:
+    """The skeletons of the latest architectures. One that runs is taken out, so that threads and nested calls never
+    share it; copies of this object and other processes begin without any."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._idle: OrderedDict[tuple[ArchSpec, int], Skeleton] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type["Skeletons"], tuple[Space]]:
+        return Skeletons, (self.space,)
+
+    @contextmanager
+    def wearing(self, spec: ArchSpec, num_classes: int, weights: Mapping[str, Any]) -> Iterator[Skeleton]:
+        """The skeleton of an architecture, to be run with slices of the weights inside a `with` block.
+
+        Raises MetanetError where the architecture is outside the space.
+        """
+        key = spec, num_classes
+        skeleton = self._idle.pop(key, None)
+        if skeleton is None:
+            self.space.encode(spec)
+            skeleton = Skeleton(spec, num_classes, weights)
+        try:
+            skeleton.dress(weights)
+            yield skeleton
+        finally:
+            skeleton.rest()
+            self._idle[key] = skeleton
+            while len(self._idle) > KEPT:
+                self._idle.popitem(last=False)
+
+
+Buffers = dict[str, tuple[dict[str, Any], str, Any]]  # path -> its module's table, its name there, what stands there
+
+
+def buffers(net: nn.Module) -> Buffers:
+    """Where the buffers of a network are."""
+    tables = ((path, part._buffers) for path, part in net.named_modules())
+    return {f"{path}.{name}": (table, name, empty) for path, table in tables for name, empty in table.items()}
+
+
+def fresh(path: str, empty: Tensor, like: Tensor) -> Tensor:
+    """The value of a BatchNorm buffer before the first batch, on the device of a weight, statistics in its type."""
+    dtype = like.dtype if empty.is_floating_point() else empty.dtype
+    return torch.full(empty.shape, float(path.endswith("running_var")), dtype=dtype, device=like.device)
+
+
+def check_statistics(known: Buffers, stats: Mapping[str, Tensor]) -> None:
+    """Raises MetanetError where statistics are not those of the network with these buffers."""
+    for path, (_, name, empty) in known.items():
+        given = stats.get(path)
+        if (given is None and "running" in name) or (given is not None and given.shape != empty.shape):
+            break
+    else:
+        if stats.keys() <= known.keys():
+            return
+    raise MetanetError(
+        "these BatchNorm statistics are of another architecture: pass those that supernet.calibrate(spec, batches) "
+        "gave for the same spec"
+    )
