@@ -104,6 +104,26 @@ def test_a_sampler_of_one_objective_says_so(name: str, tmp_path: Path) -> None:
         search(SPACE, score, objectives=objectives, sampler=name, store=tmp_path / "s")
 
 
+@pytest.mark.parametrize("name", [None, *SEVERAL])
+def test_several_objectives_are_searched_and_their_front_is_that_of_brute_force(
+    name: str | None, tmp_path: Path
+) -> None:
+    def two(spec: Row) -> dict[str, float]:
+        return {"accuracy": score(spec), "latency": float(sum(spec.choices))}
+
+    objectives = {"accuracy": "maximize", "latency": "minimize"}
+    result = search(SPACE, two, objectives=objectives, sampler=name, trials=63, store=tmp_path / "s")
+    assert {one.spec for one in result.scored} == set(SPACE.everything)
+    points = {spec: (-score(spec), sum(spec.choices), SPACE.price(spec)["macs"]) for spec in SPACE.everything}
+    beaten = {
+        a
+        for a in points
+        for b in points
+        if points[a] != points[b] and all(y <= x for x, y in zip(points[a], points[b], strict=True))
+    }
+    assert {one.spec for one in result.front} == set(points) - beaten
+
+
 def test_neighbours_are_all_that_one_gene_makes() -> None:
     from metanet.search_spaces import load_space
 
