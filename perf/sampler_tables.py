@@ -15,8 +15,6 @@ def samplers() -> str:
     rows = []
     for case, measures in about["cases"].items():
         for measure, found in measures.items():
-            if measure == "excess" and found == measures["regret"]:
-                continue  # without noise the excess is the regret
             for name, told in sorted(found.items(), key=lambda item: (item[0] != default, item[0])):
                 cells = {"table": case, "measure": UNITS[measure], "sampler": name, "seeds": told["seeds"]}
                 rows.append(cells | {f"at {n}": _cell(told, i) for i, n in enumerate(budgets)})
@@ -26,9 +24,11 @@ def samplers() -> str:
 
 def _cell(told: dict[str, Any], i: int) -> str:
     """Mean and half its interval, and a sign where the difference from the default is no chance."""
+    if i >= len(told["mean"]):
+        return "–"
     mean, low, high = told["mean"][i]
     sign = ""
-    if "over default" in told:
+    if i < len(told.get("over default", [])):
         _, least, most = told["over default"][i]
         sign = " >" if least > 0 else " <" if most < 0 else ""
     return f"{mean:.3g} ± {(high - low) / 2:.2g}{sign}"

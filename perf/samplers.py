@@ -52,7 +52,7 @@ from metanet.searchers.samplers import (
     RepeatFree,
 )
 from metanet.searchers.store import quiet_optuna
-from metanet.stats import Interval, seeds_interval
+from metanet.stats import seeds_interval
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PIECES = ROOT / "perf" / "results" / "samplers.json", ROOT / "runs" / "samplers"
@@ -202,17 +202,17 @@ def summary() -> dict[str, Any]:
                 pairs = [zip(by_seed[seed], base[seed], strict=False) for seed in sorted(by_seed.keys() & base.keys())]
                 told["over default"] = _intervals([[a - b for a, b in pair] for pair in pairs])
             cases.setdefault(case, {}).setdefault(measure, {})[name] = told
+    for measures in cases.values():
+        if measures.get("excess") == measures.get("regret"):  # nothing was noisy
+            measures.pop("excess", None)
     return {"cases": cases, "seconds a proposal": {name: float(np.mean(took)) for name, took in seconds.items()}}
 
 
 def _intervals(values: list[list[float]]) -> list[list[float]]:
-    """Mean and the ends of its interval of 95 % over seeds, for each budget; over those seeds that went so far."""
-    columns = ([value[i] for value in values if len(value) > i] for i in range(max(map(len, values))))
-    found = [
-        seeds_interval(column) if len(column) > 1 else Interval(column[0], column[0], column[0], 0.0)
-        for column in columns
-    ]
-    return [[one.mean, one.low, one.high] for one in found]
+    """Mean and the ends of its interval of 95 %, for each budget that two seeds or more went to; over those seeds."""
+    columns = [[value[i] for value in values if len(value) > i] for i in range(max(map(len, values)))]
+    found = [seeds_interval(column) for column in columns if len(column) > 1]
+    return [[float(f"{number:.5g}") for number in (one.mean, one.low, one.high)] for one in found]
 
 
 def arguments() -> argparse.Namespace:
