@@ -222,6 +222,7 @@ def test_the_shipped_family_is_monotone():
     assert MODELS["MN-B4"].provenance.startswith("released") and MODELS["MN-B15"].provenance.startswith("released")
 
 
+@pytest.mark.slow
 def test_the_shipped_file_is_rebuilt_bit_for_bit():
     shipped = files("metanet.zoo").joinpath("family.json").read_text(encoding="utf-8")
     assert zoo_file() == shipped

@@ -147,7 +147,7 @@ def test_a_module_in_front_takes_width_and_stride_from_the_blocks(down, stride):
 
 def test_tables_over_distances_are_cut_around_their_middle():
     table = torch.arange(2 * 7 * 7).view(2, 7, 7)
-    cut = centred(table, torch.Size((1, 3, 3)))
+    cut = centred(table.shape, torch.Size((1, 3, 3)))(table)
     assert cut.tolist() == [[[16, 17, 18], [23, 24, 25], [30, 31, 32]]]
 
 

@@ -203,6 +203,7 @@ def test_from_supernets_to_tables(small, tmp_path, monkeypatch, capsys):
         ranking.training("three", 0)
 
 
+@pytest.mark.slow
 def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys):
     results = tmp_path / "perf" / "results"
     results.mkdir(parents=True)

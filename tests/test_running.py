@@ -72,6 +72,7 @@ def test_compiled_in_one_graph_with_equal_outputs():
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 def test_compiled_with_recomputed_blocks():
     net, x = MetaNet(every_op(), 3, init=LOUD, seed=0).train(), torch.randn(4, 3, 64, 48)
     net.set_grad_checkpointing()
