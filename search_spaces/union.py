@@ -144,7 +144,8 @@ class Union:
             drawn = [
                 spec
                 for (i, sampler), count in zip(samplers, tries.tolist(), strict=True)
-                for spec in self.parts[i].specs(sampler.attempt(count, rng) if count else np.zeros((0, 1), np.int64))
+                if count  # a part with few architectures beside one with many may get no try
+                for spec in self.parts[i].specs(sampler.attempt(count, rng))
                 if not any(part.contains(spec) for part in self.parts[:i])
             ]
             found += [drawn[k] for k in rng.permutation(len(drawn))]

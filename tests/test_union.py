@@ -132,3 +132,13 @@ def test_ends_and_refusals(union, members):
         union.sample(1, "macs <= 1k", seed=0)
     with pytest.raises(MetanetError, match="must be 0 or more, got -1"):
         union.sample(-1, seed=0)
+
+
+def test_a_part_that_gets_no_try_is_no_mistake():
+    tiny = load_space("metanet-tiny")
+    ends = tiny.cheapest("macs")
+    few = tiny.freeze(
+        **{gene.name: gene.choices[i] for gene, i in zip(tiny.genes, tiny.encode(ends.spec), strict=True)}
+    )
+    drawn = (replace(few, name="one") | tiny.freeze(resolution=28)).sample(20, seed=0)
+    assert len(drawn) == 20 and all(tiny.contains(spec) for spec in drawn)
