@@ -75,6 +75,7 @@ def bootstrap_cells(
     counts: npt.ArrayLike,
     statistic: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]],
     *,
+    strata: npt.ArrayLike | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -83,14 +84,22 @@ def bootstrap_cells(
 
     counts      (cells,) how many images each cell has
     statistic   (r, cells) -> (r,): the number for each row of counts
+    strata      (cells,), the group of each: then the number of images of each group is kept
 
     `mean` is the statistic of the counts themselves, `se` the standard deviation over the resamples.
 
     Raises:
-        MetanetError: no images, or a level outside (0, 1).
+        MetanetError: no images, a level outside (0, 1), or strata of another length.
     """
     counts = np.asarray(_checked(counts, level), np.int64)
-    drawn = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    groups = np.zeros(len(counts), np.int64) if strata is None else np.asarray(strata)
+    if groups.shape != counts.shape:
+        raise MetanetError(f"each of {len(counts)} things must have one stratum, got the shape {groups.shape}")
+    rng, drawn = np.random.default_rng(seed), np.zeros((resamples, len(counts)), np.int64)
+    for group in np.unique(groups):
+        own = np.flatnonzero(groups == group)
+        total = counts[own].sum()
+        drawn[:, own] = rng.multinomial(total, counts[own] / max(total, 1), size=resamples)
     values = statistic(drawn)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(counts[None])[0]), float(low), float(high), float(values.std(ddof=1)))
@@ -119,8 +128,9 @@ def kendall_interval(
     Raises:
         MetanetError: the lengths differ, a value is not finite, a score is constant, or a level outside (0, 1).
     """
+    once = np.ones(np.size(a), np.int64)
     tau = _kendall(a, b, level)
-    return _over_resamples(tau, np.size(a), strata, level, resamples, seed)
+    return bootstrap_cells(once, tau, strata=strata, level=level, resamples=resamples, seed=seed)
 
 
 def kendall_difference(
@@ -138,8 +148,11 @@ def kendall_difference(
     Raises:
         MetanetError: as `kendall_interval`.
     """
+    once = np.ones(np.size(a), np.int64)
     first, second = _kendall(a, truth, level), _kendall(b, truth, level)
-    return _over_resamples(lambda drawn: first(drawn) - second(drawn), np.size(a), strata, level, resamples, seed)
+    return bootstrap_cells(
+        once, lambda drawn: first(drawn) - second(drawn), strata=strata, level=level, resamples=resamples, seed=seed
+    )
 
 
 def _kendall(
@@ -161,28 +174,6 @@ def _kendall(
         return ratio
 
     return tau
-
-
-def _over_resamples(
-    statistic: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]],
-    n: int,
-    strata: npt.ArrayLike | None,
-    level: float,
-    resamples: int,
-    seed: int,
-) -> Interval:
-    """A function of how often each of n things was drawn, with its percentile bootstrap."""
-    groups = np.zeros(n, np.int64) if strata is None else np.asarray(strata)
-    if groups.shape != (n,):
-        raise MetanetError(f"each of {n} things must have one stratum, got the shape {groups.shape}")
-    rng, drawn = np.random.default_rng(seed), np.zeros((resamples, n), np.int64)
-    for group in np.unique(groups):
-        own = np.flatnonzero(groups == group)
-        drawn[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=resamples)
-    values = statistic(drawn)
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    mean = float(statistic(np.ones((1, n), np.int64))[0])
-    return Interval(mean, float(low), float(high), float(values.std(ddof=1)))
 
 
 def seeds_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:

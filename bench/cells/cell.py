@@ -17,18 +17,8 @@ from metanet.metrics import METRICS
 from metanet.runs import fingerprint, plain, write_json
 
 FORMAT = 2
-PLAIN = (
-    "backbone",
-    "task",
-    "probe",
-    "percent",
-    "seed",
-    "metric",
-    "question",
-    "about",
-    "n_train",
-    "record",
-)  # fields as they are
+# fields that stand in the file as they are
+PLAIN = ("backbone", "task", "probe", "percent", "seed", "metric", "question", "about", "n_train", "record")
 DRAWN = ("percent", "seed", "train")  # what differs between the cells of one backbone, task and probe
 
 

@@ -212,9 +212,8 @@ def _summary(found: "Tables") -> Iterator[Html]:
 def _metrics(rows: pd.DataFrame) -> list[str]:
     from metanet.metrics import METRICS
 
-    ordered = {"retinopathy"} & set(rows["task"]) or "quadratic_kappa" in set(
-        rows["metric"]
-    )  # of no use without an order
+    # Kappa is of no use for classes without an order; those of retinopathy have one.
+    ordered = "retinopathy" in set(rows["task"]) or "quadratic_kappa" in set(rows["metric"])
     return [name for name in METRICS if name in rows and (ordered or name != "quadratic_kappa")]
 
 

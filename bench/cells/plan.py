@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ class Plan:
         """All that decides the answers of a cell."""
         return {**self.about, "percent": float(draw.percent), "seed": draw.seed, "train": draw.sha256}
 
-    @property
+    @cached_property
     def question(self) -> str:
         """Names what is asked of every backbone: results of one question stand in one table."""
         task = self.task

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metanet.bench import Task
+    from metanet.bench import DiskCache, Task
 
 SIDE, OFFICIAL_SIDE = 32, 224  # pixels, for packaged images and for those of GV-B
 PERCENTS, OFFICIAL_PERCENTS = (
@@ -21,7 +21,6 @@ PERCENTS, OFFICIAL_PERCENTS = (
 
 def run(args: argparse.Namespace) -> int:
     """Scores, writes the report, and prints tables, how many forward passes it took and what to type next."""
-    from metanet.bench import DiskCache, extract
     from metanet.bench.cells import check_request, load_results, run_cells, tables_of, write_report
     from metanet.bench.suites import SEED
     from metanet.cli.bench_networks import baselines, entrants
@@ -37,12 +36,6 @@ def run(args: argparse.Namespace) -> int:
     tasks = tasks_of(args)
     if not args.data_root:
         check_unseen([*args.networks, *args.model], tasks, SEED if args.suite else args.seed or 0)
-    cache = DiskCache(
-        args.cache,
-        dtype="float16" if args.half else "float32",
-        limit_bytes=round(args.cache_limit * 1e9),
-        extract=partial(extract, device=args.device),
-    )
     summary = run_cells(
         networks,
         tasks,
@@ -50,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         percents=percents,
         seeds=seeds,
         probe=args.probe,
-        cache=cache,
+        cache=_cache(args),
         baselines=baselines(networks),
         quiet=args.quiet or None,
     )
@@ -58,14 +51,25 @@ def run(args: argparse.Namespace) -> int:
     page = write_report(found)
     for name, reason in summary.failed.items():
         print(f"metanet: {name} failed, all else was scored: {reason}", file=sys.stderr)
-    code = 1 if summary.failed else 0
     if args.json:
         print(summary, file=sys.stderr)
-        return emit(found.cells.to_dict("records")) or code
-    show(found)
-    print(summary)
-    print(f"open {page}, then type: metanet bench compare {_pair(list(networks))} --in {args.out}")
-    return code
+        emit(found.cells.to_dict("records"))
+    else:
+        show(found)
+        print(summary)
+        print(f"open {page}, then type: metanet bench compare {_pair(list(networks))} --in {args.out}")
+    return 1 if summary.failed else 0
+
+
+def _cache(args: argparse.Namespace) -> "DiskCache":
+    from metanet.bench import DiskCache, extract
+
+    return DiskCache(
+        args.cache,
+        dtype="float16" if args.half else "float32",
+        limit_bytes=round(args.cache_limit * 1e9),
+        extract=partial(extract, device=args.device),
+    )
 
 
 def check_device(name: str | None) -> None:

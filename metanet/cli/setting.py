@@ -1,5 +1,8 @@
-"""What commands share: which images are for what, so that what one command trained another can test, and the space."""
+"""What commands share: which images are for what, so that what one command trained another can test, the space, and
+arguments."""
 
+import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +35,26 @@ def space_of(name: str, resolution: int | None = None, latency: str | None = Non
     if resolution is not None:
         space = space.freeze(resolution=resolution)
     return space if latency is None else LatencyTable.load(latency).narrowed(space)
+
+
+def add_actions(
+    parser: argparse.ArgumentParser, command: str, actions: Mapping[str, tuple[str, str, str]]
+) -> dict[str, argparse.ArgumentParser]:
+    """Adds the actions of a command; the parser of each, by name.
+
+    actions   by name what each is in a few words, in a sentence or two, and an example without `metanet COMMAND`
+    """
+    found = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    return {
+        name: found.add_parser(
+            name,
+            help=short,
+            description=long,
+            epilog=f"example:\n  metanet {command} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for name, (short, long, example) in actions.items()
+    }
 
 
 def rules_argument(group: "_ArgumentGroup") -> None:

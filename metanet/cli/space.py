@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metanet.cli.setting import add_actions
 from metanet.errors import MetanetError
 
 if TYPE_CHECKING:
@@ -46,17 +47,7 @@ ACTIONS = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    made = {
-        name: actions.add_parser(
-            name,
-            help=short,
-            description=long,
-            epilog=f"example:\n  metanet space {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        for name, (short, long, example) in ACTIONS.items()
-    }
+    made = add_actions(parser, "space", ACTIONS)
     for name in ("show", "sample"):
         made[name].add_argument("space", metavar="SPACE", help="name of a space, or its YAML or JSON file")
         if name == "sample":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanet.cli.setting import rules_argument
+from metanet.cli.setting import add_actions, rules_argument
 
 if TYPE_CHECKING:
     from metanet.search_spaces import TrainingConfig
@@ -44,17 +44,7 @@ NUMBERS: Mapping[str, tuple[type, str]] = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    made = {
-        name: actions.add_parser(
-            name,
-            help=short,
-            description=long,
-            epilog=f"example:\n  metanet supernet {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        for name, (short, long, example) in ACTIONS.items()
-    }
+    made = add_actions(parser, "supernet", ACTIONS)
     _train_arguments(made["train"])
     made["rules"].add_argument("--json", action="store_true", help="print JSON")
     made["report"].add_argument("folder", metavar="DIR", help="folder of a training that has ended")

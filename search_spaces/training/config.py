@@ -1,12 +1,14 @@
 """How a supernet is trained, in plain values."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from metanet.errors import MetanetError
 from metanet.search_spaces.constraints import parse_constraints
 from metanet.search_spaces.training.parts import UNIFORM, Assemble, Draw, Join, Schedule, Teach, summed, unscheduled
 from metanet.search_spaces.training.rules import DEFAULT, RULES, by_part
 
+T = TypeVar("T")
 _LEAST = {"steps": 1, "batch_size": 2, "micro_batches": 1, "candidates": 2, "bands": 1}
 _LEAST |= dict.fromkeys(("samples", "warmup", "shift", "seed"), 0)
 
@@ -69,6 +71,12 @@ class TrainingConfig:
     def _named(self, part: str) -> str | None:
         return by_part(self.rules).get(part)
 
+    def _does(self, part: str, otherwise: T) -> T:
+        """What the rule of a part does; without one, what is done otherwise."""
+        name = self._named(part)
+        does: T = RULES[name].does if name else otherwise
+        return does
+
     @property
     def assemble(self) -> Assemble:
         """What says which networks a step has."""
@@ -78,27 +86,19 @@ class TrainingConfig:
     @property
     def draw(self) -> Draw:
         """What draws random networks."""
-        name = self._named("draw")
-        rule: Draw = RULES[name].does if name else UNIFORM
-        return rule
+        return self._does("draw", UNIFORM)
 
     @property
     def schedule(self) -> Schedule:
         """What says which part of the space is open."""
-        name = self._named("schedule")
-        rule: Schedule = RULES[name].does if name else unscheduled
-        return rule
+        return self._does("schedule", unscheduled)
 
     @property
     def teach(self) -> Teach | None:
         """What teaches all but the largest network; None for the labels."""
-        name = self._named("teacher")
-        rule: Teach | None = RULES[name].does if name else None
-        return rule
+        return self._does("teacher", None)
 
     @property
     def join(self) -> Join:
         """What brings the gradients together."""
-        name = self._named("gradients")
-        rule: Join = RULES[name].does if name else summed
-        return rule
+        return self._does("gradients", summed)

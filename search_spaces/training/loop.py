@@ -59,23 +59,11 @@ def train_supernet(
         supernet.load_state_dict(processes.share(lambda: {n: p.cpu() for n, p in supernet.state_dict().items()}))
     optimiser = torch.optim.AdamW(parameter_groups(supernet, config.weight_decay), lr=config.lr, fused=True)
     steps = Steps(supernet, data, config, processes)
-
-    def step(n: int) -> Mapping[str, float]:
-        rate = cosine(n, steps=config.steps, peak=config.lr, warmup=config.warmup)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        gradients, told = steps.gradients(n)
-        for name, parameter in supernet.named_parameters():
-            parameter.grad = gradients.get(name)  # branches without a gradient are left alone by AdamW
-        torch.nn.utils.clip_grad_norm_(supernet.parameters(), config.clip)
-        optimiser.step()
-        return {**told, "lr": rate}
-
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch if out is None else out)
         about = _about(supernet, data, config)
         history = resumable(
-            step,
+            lambda n: _update(supernet, optimiser, steps, n),
             {"supernet": supernet, "optimiser": optimiser},
             steps=config.steps,
             out=folder,
@@ -88,6 +76,20 @@ def train_supernet(
         )
         processes.share(lambda: _write(folder, history, {**about, "bands": steps.bands.edges}))
     return supernet.eval()
+
+
+def _update(supernet: Supernet, optimiser: torch.optim.Optimizer, steps: Steps, n: int) -> Mapping[str, float]:
+    """Step n of the training; what it tells."""
+    config = steps.config
+    rate = cosine(n, steps=config.steps, peak=config.lr, warmup=config.warmup)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    gradients, told = steps.gradients(n)
+    for name, parameter in supernet.named_parameters():
+        parameter.grad = gradients.get(name)  # branches without a gradient are left alone by AdamW
+    torch.nn.utils.clip_grad_norm_(supernet.parameters(), config.clip)
+    optimiser.step()
+    return {**told, "lr": rate}
 
 
 def _about(supernet: Supernet, data: Labelled, config: TrainingConfig) -> dict[str, object]:
