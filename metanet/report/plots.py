@@ -31,18 +31,31 @@ class Plot:
         return save_png(self.chart, Path(path))
 
 
-def trajectory(scores: Mapping[str, Sequence[float]], *, label: str = "accuracy") -> Plot:
+def trajectory(
+    scores: Mapping[str, Sequence[float]],
+    lines: Mapping[str, Sequence[float]] | None = None,
+    *,
+    label: str = "accuracy",
+    axis: str = "trial",
+    minimize: bool = False,
+) -> Plot:
     """Score of each trial against its number, and the best so far.
 
-    scores  by run ("search", "random" …) in the order of the trials; NaN for a trial that failed; higher is better
+    scores    by run ("search", "random" …) in the order of the trials; NaN for a trial that failed
+    lines     what else is told of each trial, drawn as it is, in dashes
+    minimize  whether lower is better
     """
-    colour, series = colours(list(scores)), []
+    colour, series = colours([*scores, *(lines or {})]), []
     for name, values in scores.items():
         trials = list(range(1, len(values) + 1))
-        best = np.fmax.accumulate(np.asarray(values, float)).tolist() if len(values) else []
+        better = np.fmin if minimize else np.fmax
+        best = better.accumulate(np.asarray(values, float)).tolist() if len(values) else []
         series.append(Series(name, trials, list(values), colour[name], "dots", legend=False))
         series.append(Series(f"{name}, best so far", trials, best, colour[name], "steps"))
-    return Plot(Chart("trial", label, series))
+    for name, values in (lines or {}).items():
+        numbers = list(range(1, len(values) + 1))
+        series.append(Series(name, numbers, list(values), colour[name], "steps", dashed=True))
+    return Plot(Chart(axis, label, series))
 
 
 def front(
@@ -52,11 +65,15 @@ def front(
     cost: str = "macs",
     score: str = "accuracy",
     label: str = "MACs",
+    score_label: str = "",
+    signs: tuple[int, int] = (1, -1),
 ) -> Plot:
     """All trials over their cost, those that no other beats as a line, and the winners as stars.
 
-    trials  by run, with the columns `cost`, `score` and, where it is known, `id`
-    marks   (cost, score) by name
+    trials       by run, with the columns `cost`, `score` and, where it is known, `id`
+    marks        (cost, score) by name
+    score_label  of the axis; the name of the score when empty
+    signs        what makes less better, of cost and score
     """
     marks = marks or {}
     colour, series = colours([*trials, *marks]), []
@@ -64,14 +81,14 @@ def front(
         x, y = table[cost].tolist(), table[score].tolist()
         ids = table["id"].tolist() if "id" in table else [""] * len(x)
         hover = [f"{name} {i}: {quantity(a)} {label}, {score} {b:.4f}" for i, a, b in zip(ids, x, y, strict=True)]
-        best = non_dominated(x, y)
+        best = non_dominated([signs[0] * value for value in x], [-signs[1] * value for value in y])
         edge_x, edge_y = [x[i] for i in best], [y[i] for i in best]
         series.append(Series(name, x, y, colour[name], "dots", hover=hover))
         series.append(Series(f"{name}, front", edge_x, edge_y, colour[name], "steps"))
     for name, (x_mark, y_mark) in marks.items():
         text = [f"{name}: {quantity(x_mark)} {label}, {score} {y_mark:.4f}"]
         series.append(Series(name, [x_mark], [y_mark], colour[name], "star", hover=text))
-    return Plot(Chart(label, score, series))
+    return Plot(Chart(label, score_label or score, series))
 
 
 def non_dominated(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
