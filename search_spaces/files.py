@@ -69,32 +69,37 @@ def load(path: str | os.PathLike[str]) -> Space:
     Raises MetanetError with the file and the line where it cannot be read, names an unknown or repeated field, lacks
     one, or holds a value that no stage can have.
     """
-    import yaml
-
-    text = ""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        if os.fspath(path).endswith(".json"):
-            text = text.replace("\t", " ")  # JSON may be indented by tabs, YAML may not; no JSON string holds one
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise MetanetError(f"cannot read the space {os.fspath(path)!r}: {why}") from None
+    if os.fspath(path).endswith(".json"):
+        text = text.replace("\t", " ")  # JSON may be indented by tabs, YAML may not; no JSON string holds one
+    return loads(text, os.fspath(path))
+
+
+def loads(text: str, source: str) -> Space:
+    """The space in a text of YAML; errors are those of `load`, with `source` for the file."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise MetanetError(f"{os.fspath(path)}, line {line}: not YAML or JSON ({error.problem})") from None
+        raise MetanetError(f"{source}, line {line}: not YAML or JSON ({error.problem})") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise MetanetError(
-            f"{os.fspath(path)}, line {line}: the character U+{ord(text[error.position]):04X} stands in no text"
+            f"{source}, line {line}: the character U+{ord(text[error.position]):04X} stands in no text"
         ) from None
     if root is None:
-        raise MetanetError(f"{os.fspath(path)} is empty: `metanet space new` writes an example")
-    return _Reader(os.fspath(path)).space(root)
+        raise MetanetError(f"{source} is empty: `metanet space new` writes an example")
+    return _Reader(source).space(root)
 
 
 def dump(space: Space) -> str:
-    """The space as YAML text that `load` reads back to an equal one, but for a latency table."""
+    """The space as YAML text that `loads` reads back to an equal one, but for a latency table."""
     import yaml
 
     def plain(choices: StageChoices) -> dict[str, Any]:

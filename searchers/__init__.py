@@ -20,6 +20,7 @@ from metanet.searchers.samplers import (
 from metanet.searchers.search import load_result, search
 from metanet.searchers.space import SearchSpace
 from metanet.searchers.table import ChoiceTable
+from metanet.searchers.watch import LiveTable
 
 __all__ = [
     "SAMPLERS",
@@ -32,6 +33,7 @@ __all__ = [
     "FamilySearch",
     "Growth",
     "InProcess",
+    "LiveTable",
     "LocalSearch",
     "Outcome",
     "ParetoEvolution",

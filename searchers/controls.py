@@ -8,6 +8,7 @@ from typing import Generic
 from metanet.errors import MetanetError
 from metanet.searchers.evaluate import Evaluator
 from metanet.searchers.executor import Executor
+from metanet.searchers.progress import Watch
 from metanet.searchers.result import Scored, SearchResult
 from metanet.searchers.samplers import RandomFeasible
 from metanet.searchers.search import search
@@ -34,6 +35,7 @@ def controls(
     seed: int = 0,
     max_failures: int = 5,
     quiet: bool | None = None,
+    watch: Watch | None = None,
 ) -> Controls[S]:
     """Runs the controls of a search: the arguments are those of `search`, the store is the controls' own.
 
@@ -52,6 +54,7 @@ def controls(
         seed=seed,
         max_failures=max_failures,
         quiet=quiet,
+        watch=watch,
     )
     scored = result.scored
     if not scored or any("macs" not in one.costs for one in scored):

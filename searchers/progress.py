@@ -1,10 +1,17 @@
 """How far a search is: trial, best so far, time left."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from metanet.searchers.space import SearchSpace
 
 Progress = Callable[[int, str], None]  # trials done, what stands
+Watch = Callable[
+    [str | os.PathLike[str], SearchSpace[Any], int], AbstractContextManager[Progress]
+]  # store, space, total
 
 
 @contextmanager

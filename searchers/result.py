@@ -1,9 +1,9 @@
 """What a search found, read from its study."""
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from metanet.errors import MetanetError
-from metanet.searchers import history
+from metanet.searchers import history, measures
 from metanet.searchers.space import S, SearchSpace
 
 
@@ -78,17 +78,81 @@ class SearchResult(Generic[S]):
         keep = non_dominated(points)
         return [scored[i] for i in sorted(keep, key=lambda i: tuple(points[i]))]
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row a trial, abandoned ones too: number, slot, state, objectives, costs, spec (its id), a column
-        `gene.<name>` with each gene's value, seconds (of the evaluation), repaired (genes changed), answered_by
-        (number of the trial whose result it is), reason (of a failure)."""
-        return pd.DataFrame([self._row(trial) for trial in self.study.get_trials(deepcopy=False)])
+    def best_so_far(self) -> pd.DataFrame:
+        """(evaluations, objectives) the best value of each objective among the first n evaluations, counted from 1;
+        NaN before the first score. What failed or was pruned counts as an evaluation, what the study answered does not.
+        """
+        return measures.best_so_far(self.study)
 
-    def report(self, path: str | os.PathLike[str]) -> None:
-        """Writes a self-contained HTML page. Raises MetanetError where it cannot be written."""
+    def regret(self, control: "SearchResult[Any]") -> pd.DataFrame:
+        """(evaluations of the shorter one, objectives) by how much the best so far is worse than the control's after as
+        many evaluations, in units of the objective; negative where it is better.
+
+        Raises MetanetError where the two did not look for the same numbers.
+        """
+        return measures.regret(self.study, control.study)
+
+    @property
+    def worst(self) -> dict[str, float]:
+        """The most MACs (where the space has them) and the worst value of each objective that was seen; empty before
+        the first score."""
+        return measures.worst(self.study)
+
+    def hypervolume(self, reference: Mapping[str, float] | None = None) -> "pd.Series[float]":
+        """(evaluations,) the volume that the first n evaluations dominate, in the product of the units of its axes:
+        MACs (where the space has them) and the objectives, as in `front`.
+
+        reference   a value by axis, {"macs": 5e6, "accuracy": 0.1}, that everything counted is better than; `worst`
+                    when not given. Two studies are compared by one reference.
+
+        Raises MetanetError for a reference that is not a finite number for each axis.
+        """
+        return measures.hypervolume(self.study, reference)
+
+    def importances(self) -> pd.DataFrame:
+        """(genes with a choice, objectives) the share of each gene in what single genes explain of an objective's
+        variance (fANOVA, Hutter et al. 2014), the most important first; NaN for genes that had one value only.
+
+        Genes are those of the architectures that were scored, not what a sampler suggested: one without effect (the
+        kernel of an attention stage) has its first choice. From a few dozen architectures, small shares are chance.
+
+        Raises MetanetError for fewer than 10 architectures, and for an objective that never changed.
+        """
+        return measures.importances([self.study], self.space.genes)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a trial, in the order of their numbers, abandoned ones too; missing values are NA.
+
+        number        of the trial in the study
+        slot          its place in a run that nothing interrupts
+        state         COMPLETE, PRUNED, FAIL, RUNNING, WAITING or ABANDONED (its process ended, its slot is run again)
+        objectives    a column each, under their names; only of complete trials
+        costs         macs, params …: those that the space has
+        spec          id of the architecture
+        gene.NAME     value of each gene of the architecture
+        metric.NAME   what the evaluator returned besides the objectives
+        last_step, last_value   of a trial that reported on the way (pruned ones, that is all they have)
+        start         when it was proposed, local time
+        seconds       wall time of the evaluation
+        repaired      number of genes that were changed to keep the constraints
+        answered_by   number of the earlier trial whose result it is
+        reason        why it failed, was pruned or abandoned
+        """
+        from metanet.searchers.frame import frame
+
+        return frame(self.study, self.space.genes)
+
+    def report(self, path: str | os.PathLike[str], control: "SearchResult[Any] | None" = None) -> Path:
+        """Writes what the study tells, and returns the path of the page.
+
+        path      a name that ends in .html: a self-contained page; else a folder: page (report.html) and PNG files
+        control   random search at the same budget (`Controls.random`), to be compared with
+
+        Raises MetanetError where it cannot be written, and for a control of another search.
+        """
         from metanet.searchers.report import write_report
 
-        write_report(self, path)
+        return write_report(self, path, control)
 
     def _scored(self, trial: FrozenTrial) -> Scored[S]:
         attrs = trial.user_attrs
@@ -101,26 +165,6 @@ class SearchResult(Generic[S]):
         """The objectives with the sign that makes less better, (scored, objectives)."""
         signs = [-1 if direction == "maximize" else 1 for direction in self.objectives.values()]
         return np.array([list(one.values.values()) for one in scored]) * signs
-
-    def _row(self, trial: FrozenTrial) -> dict[str, Any]:
-        attrs = trial.user_attrs
-        genes = attrs.get(history.GENES, [None] * len(self.space.genes))
-        return {
-            "number": trial.number,
-            "slot": attrs.get(history.SLOT),
-            "state": "ABANDONED" if history.ABANDONED in attrs else trial.state.name,
-            **dict(zip(self.objectives, trial.values or [math.nan] * len(self.objectives), strict=True)),
-            **attrs.get(history.COSTS, {}),
-            "spec": attrs.get(history.SPEC),
-            **{
-                f"gene.{gene.name}": None if i is None else gene.choices[i]
-                for gene, i in zip(self.space.genes, genes, strict=True)
-            },
-            "seconds": attrs.get(history.SECONDS),
-            "repaired": attrs.get(history.REPAIRED),
-            "answered_by": attrs.get(history.ANSWERED_BY),
-            "reason": attrs.get(history.REASON, attrs.get(history.ABANDONED)),
-        }
 
 
 def non_dominated(points: NDArray[np.float64]) -> list[int]:

@@ -10,11 +10,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from metanet.errors import MetanetError, unknown
+from metanet.searchers.definition import remember, remembered
 from metanet.searchers.evaluate import Evaluator, as_evaluator
 from metanet.searchers.executor import Executor, InProcess, Outcome, judged
 from metanet.searchers.history import METRICS, OPTIONS, REASON, SECONDS, STOPPED, complete, live
 from metanet.searchers.journal import Journal
-from metanet.searchers.progress import Progress, progress
+from metanet.searchers.progress import Progress, Watch, progress
 from metanet.searchers.propose import propose
 from metanet.searchers.result import SearchResult
 from metanet.searchers.samplers import SAMPLERS, Exhausted, NativeSampler, PredictorGuided
@@ -37,6 +38,7 @@ def search(
     seed: int = 0,
     max_failures: int = 5,
     quiet: bool | None = None,
+    watch: Watch | None = None,
 ) -> SearchResult[S]:
     """Looks for the architectures with the best objectives among those that keep the constraints.
 
@@ -52,6 +54,7 @@ def search(
     seed          with a native sampler and one evaluation at a time, equal seeds give equal studies, interrupted or not
     max_failures  so many failed evaluations in a row end the search
     quiet         no progress bar; None: where stderr is not a terminal
+    watch         what is shown in place of the bar, such as `LiveTable()`
 
     Raises MetanetError for constraints that nothing keeps, a store that is damaged, in use or another search's, and
     after `max_failures`; whatever ends it, the study can be gone on with.
@@ -74,20 +77,32 @@ def search(
         "evaluator": evaluator.fingerprint,
     }
     with quiet_optuna(), open_study(store, options, chosen) as (study, journal):
+        remember(study, space)
         run = _Run(study, journal, space, constraints, objectives, seed, trials)
-        with progress(trials, quiet) as bar:
+        with watch(store, space, trials) if watch else progress(trials, quiet) as bar:
             run.loop(evaluator, executor or InProcess(), max_failures, bar)
     return SearchResult(study, space)
 
 
-def load_result(store: str | os.PathLike[str], space: SearchSpace[S]) -> SearchResult[S]:
+def load_result(store: str | os.PathLike[str], space: SearchSpace[S] | None = None) -> SearchResult[S]:
     """The result of a search that ran before, read from its store; the search may still be running.
 
-    Raises MetanetError where the file holds no study, a damaged one, or one of another space.
+    space   that was searched; the one that is written in the study (without measured latencies) when not given
+
+    Raises MetanetError where the file holds no study, a damaged one, or one of another space, and where the study does
+    not tell its space and none is given.
     """
     with quiet_optuna():
         study = read_study(store)
     searched = study.user_attrs[OPTIONS]
+    if space is None:
+        told = remembered(study)
+        if told is None:
+            raise MetanetError(
+                f"the study {str(store)!r} does not tell the choices of {searched['space']!r}, which it searched: "
+                "give the space (`load_result(store, space)`, `metanet report --space`)"
+            )
+        return SearchResult(study, told)
     if searched["space_fingerprint"] != space.fingerprint:
         raise MetanetError(
             f"the study {str(store)!r} searched {searched['space']!r} with other choices than the space given has: "

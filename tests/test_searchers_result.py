@@ -4,13 +4,15 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from studies import BEGIN, Told, study_of
 from test_searchers_table import Row, TableSpace, score
 
 from metanet.errors import MetanetError
-from metanet.searchers import controls, search
+from metanet.searchers import SearchResult, controls, search
 from metanet.searchers.result import non_dominated
 
 LIMIT = "macs <= 8, params <= 7"
@@ -93,6 +95,65 @@ def test_the_controls_are_random_search_and_its_largest_draw(tmp_path: Path) -> 
         controls(TableSpace(priced=False), score, trials=3, store=tmp_path / "d")
 
 
+def test_the_table_of_a_study_has_one_row_a_trial_and_tells_the_states_apart() -> None:
+    told = [
+        Told("scored", [0.5], macs=7, genes=(1, 2, 0, 1), seconds=1.5),
+        Told("pruned", [0.9], macs=8, genes=(0, 2, 0, 0), reported={1: 0.8, 4: 0.9}),
+        Told("failed", macs=9, genes=(2, 2, 2, 2), reason="RuntimeError: no memory"),
+        Told("abandoned", macs=9, genes=(2, 2, 2, 2)),
+        Told("answered", [0.5], macs=7, genes=(1, 2, 0, 1)),
+        Told("running", macs=3, genes=(0, 0, 0, 0)),
+    ]
+    frame = SearchResult(study_of(told), SPACE).to_dataframe()
+    assert frame["state"].tolist() == ["COMPLETE", "PRUNED", "FAIL", "ABANDONED", "COMPLETE", "RUNNING"]
+    assert frame["accuracy"].fillna(-1).tolist() == [0.5, -1, -1, -1, 0.5, -1]  # a pruned value is no score
+    assert frame["last_step"].fillna(-1).tolist() == [-1, 4, -1, -1, -1, -1] and frame["last_value"][1] == 0.9
+    assert frame["answered_by"].fillna(-1).tolist() == [-1, -1, -1, -1, 0, -1]
+    assert frame["reason"][2] == "RuntimeError: no memory" and frame["reason"][3] == "its process ended"
+    assert frame["reason"].notna().sum() == 2
+    assert frame["gene.wide"].tolist() == [10, 0, 20, 20, 10, 0]
+    assert frame["macs"].tolist() == [7, 8, 9, 9, 7, 3] and frame["macs"].mean() == pytest.approx(43 / 6)
+    assert frame["seconds"][0] == 1.5 and pd.isna(frame["seconds"][5])
+    assert (frame["start"] + pd.to_timedelta(frame["seconds"], "s"))[0] == pd.Timestamp(BEGIN)
+    by_state = frame.groupby("state")["seconds"].sum()
+    assert by_state["COMPLETE"] == 2.5
+
+
+def test_the_table_has_the_same_columns_before_the_first_trial(tmp_path: Path) -> None:
+    result = search(SPACE, _accuracy, trials=3, sampler="random", store=tmp_path / "s")
+    full = result.to_dataframe()
+    empty = SearchResult(study_of([]), SPACE).to_dataframe()
+    assert len(empty) == 0
+    assert [c for c in full if c not in ("macs", "params", "metric.accuracy.se")] == list(empty)
+    assert {c: str(full[c].dtype) for c in ("number", "slot", "start", "repaired", "last_step", "accuracy")} == {
+        c: str(empty[c].dtype) for c in ("number", "slot", "start", "repaired", "last_step", "accuracy")
+    }
+    assert full["metric.accuracy.se"].tolist() == [0.25] * 3
+    assert empty["state"].value_counts().empty
+
+
+def _accuracy(spec: Row) -> dict[str, float]:
+    return {"accuracy": score(spec), "accuracy.se": 0.25}
+
+
+def test_a_result_measures_itself(tmp_path: Path) -> None:
+    result = search(SPACE, score, sampler="random", trials=20, store=tmp_path / "s")
+    control = controls(SPACE, score, trials=12, seed=1, store=tmp_path / "c").random
+    assert result.best_so_far()["accuracy"].iloc[-1] == result.best.values["accuracy"]
+    behind = result.regret(control)
+    assert len(behind) == 12
+    assert behind["accuracy"].iloc[-1] == control.best.values["accuracy"] - max(
+        one.values["accuracy"] for one in result.scored[:12]
+    )
+    assert result.worst == {
+        "macs": max(one.costs["macs"] for one in result.scored),
+        "accuracy": min(one.values["accuracy"] for one in result.scored),
+    }
+    corner = {"macs": 99, "accuracy": -9}
+    assert result.hypervolume(corner).iloc[-1] >= result.hypervolume().iloc[-1] > 0
+    assert result.importances()["accuracy"].sum() == pytest.approx(1)
+
+
 def test_the_report_shows_the_winner_and_what_it_was_found_with(tmp_path: Path) -> None:
     result = search(SPACE, score, constraints=LIMIT, trials=12, store=tmp_path / "s")
     result.report(tmp_path / "report.html")
@@ -101,7 +162,7 @@ def test_the_report_shows_the_winner_and_what_it_was_found_with(tmp_path: Path) 
     assert all(f">{one.spec.id}</td>" in shown for one in result.front)
     assert "12 architectures were scored (trials: 12 complete)." in shown
     assert "macs &lt;= 8, params &lt;= 7" in shown
-    assert shown.count('class="plot"') == 2
+    assert shown.count('class="plot"') == 5  # best so far, front, hypervolume, importances, seconds
 
 
 def test_a_search_without_results_has_a_report(tmp_path: Path) -> None:
@@ -113,7 +174,7 @@ def test_a_search_without_results_has_a_report(tmp_path: Path) -> None:
     again.report(tmp_path / "again.html")
     shown = (tmp_path / "again.html").read_text()
     assert "no other one beats in loss and latency" in shown
-    assert shown.count('class="plot"') == 4
+    assert shown.count('class="plot"') == 7  # two of each, one over the other, hypervolume, seconds
 
 
 def _two_losses(spec: Row) -> dict[str, float]:

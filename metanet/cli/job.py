@@ -13,7 +13,7 @@ from metanet.cli.setting import space_of
 from metanet.model import MetaNet
 from metanet.runs import atomic_write, open_run, write_json
 from metanet.search_spaces import Space, Supernet, TrainingConfig
-from metanet.searchers import Controls, SearchResult, controls, search
+from metanet.searchers import Controls, LiveTable, SearchResult, controls, search
 from metanet.spec import ArchSpec
 
 
@@ -72,8 +72,10 @@ def prepare(options: JobOptions) -> Setting:
     return Setting(space, data_of(options.data, options.resolution or max(space.resolution), options.seed))
 
 
-def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) -> str:
+def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None, watch: bool = False) -> str:
     """Runs every phase, writes the run folder and returns the verdict in one sentence.
+
+    watch   shows live tables of the searches in place of their bars
 
     Raises MetanetError for options that cannot be met, a folder that cannot be written, and damaged files of an
     earlier run.
@@ -89,7 +91,7 @@ def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) 
         steps = options.supernet_steps
         supernet = phases.shared_weights(space, data, folder, rules=options.rules, steps=steps, **how)
     with timed(seconds, "search"):
-        result, control = _searches(options, setting, supernet, folder, quiet)
+        result, control = _searches(options, setting, supernet, folder, quiet=quiet, watch=watch)
     winners = {
         "search": result.best.spec,
         "random search": control.random.best.spec,
@@ -120,7 +122,7 @@ def _seeds(options: JobOptions) -> list[int]:
 
 
 def _searches(
-    options: JobOptions, setting: Setting, supernet: Supernet, folder: Path, quiet: bool | None
+    options: JobOptions, setting: Setting, supernet: Supernet, folder: Path, *, quiet: bool | None, watch: bool
 ) -> tuple[SearchResult[ArchSpec], Controls[ArchSpec]]:
     """The search and its controls, on one evaluator at one budget."""
     evaluate = phases.shared_evaluator(setting.data, supernet)
@@ -130,8 +132,14 @@ def _searches(
         "seed": options.seed,
         "quiet": quiet,
     }
-    result = search(setting.space, evaluate, sampler=options.sampler, store=folder / "search.journal", **shared)
-    return result, controls(setting.space, evaluate, store=folder / "random.journal", **shared)
+    stores = {"search": folder / "search.journal", "random search": folder / "random.journal"}
+    tables = {
+        name: LiveTable(name, {n: s for n, s in stores.items() if n != name}) if watch else None for name in stores
+    }
+    own: dict[str, Any] = {"sampler": options.sampler, "store": stores["search"], "watch": tables["search"]}
+    result = search(setting.space, evaluate, **own, **shared)
+    store, table = stores["random search"], tables["random search"]
+    return result, controls(setting.space, evaluate, store=store, watch=table, **shared)
 
 
 def _keep_winner(folder: Path, outcome: Outcome) -> None:

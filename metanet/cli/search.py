@@ -47,7 +47,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="of the probe's training images (default: 1 10 100)",
     )
     parser.add_argument("--out", default="runs/search", help="run folder (default: %(default)s)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--quiet", action="store_true", help="no progress bars")
+    watch = "a live table of the best and the last architectures; a line every 10 trials where stderr is no terminal"
+    shown.add_argument("--watch", action="store_true", help=watch)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         rules=rules_of(args.rules),
         inherit=args.inherit,
     )
-    verdict = run_job(options, args.out, quiet=args.quiet or None)
+    verdict = run_job(options, args.out, quiet=args.quiet or None, watch=args.watch)
     print(verdict)
     scored = f"metanet bench run {args.out}/winner.safetensors timm:convnext_atto{same_split(args.data, args.seed)}"
     print(f"open {args.out}/report.html, then type: {scored}")

@@ -1,0 +1,72 @@
+"""A study as a table: one row a trial, the same columns for every study of a space."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial
+
+from metanet.searchers import history
+from metanet.searchers.measures import scored
+from metanet.searchers.space import Gene
+
+WHOLE = ("slot", "last_step", "repaired", "answered_by")  # may be missing: pandas' nullable integers
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """COMPLETE, PRUNED, FAIL, RUNNING, WAITING or ABANDONED."""
+    return "ABANDONED" if history.ABANDONED in trial.user_attrs else trial.state.name
+
+
+def reason_of(trial: FrozenTrial) -> str | None:
+    """Why a trial failed, was pruned or abandoned, where that was written down."""
+    reason: str | None = trial.user_attrs.get(history.REASON, trial.user_attrs.get(history.ABANDONED))
+    return reason
+
+
+def frame(study: optuna.Study, genes: Sequence[Gene]) -> pd.DataFrame:
+    """The table of `SearchResult.to_dataframe`."""
+    trials, objectives = study.get_trials(deepcopy=False), list(history.objectives_of(study))
+    costs = dict.fromkeys(name for trial in trials for name in trial.user_attrs.get(history.COSTS, {}))
+    others = dict.fromkeys(
+        name for trial in trials for name in trial.user_attrs.get(history.METRICS, {}) if name not in objectives
+    )
+    rows = [_row(trial, objectives, list(costs), genes, list(others)) for trial in trials]
+    columns = [
+        *("number", "slot", "state", *objectives, *costs, "spec"),
+        *(f"gene.{gene.name}" for gene in genes),
+        *(f"metric.{name}" for name in others),
+        *("last_step", "last_value", "start", "seconds", "repaired", "answered_by", "reason"),
+    ]
+    types: dict[str, Any] = {"number": int, "start": "datetime64[us]"}
+    types |= dict.fromkeys((*WHOLE, *costs), "Int64")
+    types |= dict.fromkeys((*objectives, *(f"metric.{name}" for name in others), "last_value", "seconds"), float)
+    return pd.DataFrame(rows, columns=columns).astype(types)
+
+
+def _row(
+    trial: FrozenTrial, objectives: Sequence[str], costs: Sequence[str], genes: Sequence[Gene], others: Sequence[str]
+) -> dict[str, Any]:
+    attrs = trial.user_attrs
+    values = trial.values if scored(trial) else [math.nan] * len(objectives)
+    choices = attrs.get(history.GENES, [None] * len(genes))
+    last = max(trial.intermediate_values, default=None)
+    return {
+        "number": trial.number,
+        "slot": attrs.get(history.SLOT),
+        "state": state_of(trial),
+        **dict(zip(objectives, values, strict=True)),
+        **{name: attrs.get(history.COSTS, {}).get(name) for name in costs},
+        "spec": attrs.get(history.SPEC),
+        **{f"gene.{gene.name}": None if i is None else gene.choices[i] for gene, i in zip(genes, choices, strict=True)},
+        **{f"metric.{name}": attrs.get(history.METRICS, {}).get(name, math.nan) for name in others},
+        "last_step": last,
+        "last_value": math.nan if last is None else trial.intermediate_values[last],
+        "start": trial.datetime_start,
+        "seconds": attrs.get(history.SECONDS, math.nan),
+        "repaired": attrs.get(history.REPAIRED),
+        "answered_by": attrs.get(history.ANSWERED_BY),
+        "reason": reason_of(trial),
+    }
