@@ -21,7 +21,7 @@ class Told:
     state: str
     values: Sequence[float] = ()
     macs: int | None = None
-    genes: Sequence[int] = (0,)
+    genes: Sequence[int] = (0, 0, 0, 0)
     ended: float = 0.0
     seconds: float = 1.0
     reason: str | None = None
