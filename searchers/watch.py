@@ -8,7 +8,7 @@ The table reads the study as anybody else may, once a second: `look_on` shows th
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from metanet.errors import MetanetError
-from metanet.report.style import quantity
+from metanet.searchers.live_table import line_of, table_of
 from metanet.searchers.progress import Progress
 from metanet.searchers.result import SearchResult
 from metanet.searchers.search import load_result
 from metanet.searchers.space import SearchSpace
-from metanet.searchers.standing import Line, Standing, standing
+from metanet.searchers.standing import Standing, standing
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
-    from rich.table import Table
+    from rich.console import Console
 
 Store = str | os.PathLike[str]
-STYLES = {"scored": "green", "failed": "red", "pruned": "yellow", "running": "cyan"}
 
 
 @dataclass(frozen=True)
@@ -57,14 +55,15 @@ class LiveTable:
         )
         if console.is_terminal:
             with _live(look, console):
-                yield lambda done, said: None
+                yield lambda done, said: look.find()
             return
         told = 0
 
         def tell(done: int, said: str) -> None:
             nonlocal told
             if done // self.every > told // self.every or told < done == total:
-                console.print(line_of(look.standing()), markup=False, highlight=False, soft_wrap=True)
+                look.find()
+                console.print(look.line(), markup=False, highlight=False, soft_wrap=True)
             told = done
 
         yield tell
@@ -85,21 +84,23 @@ def look_on(
     console = console or Console()
     look = Look("search", lambda: result, others or {}, None)
     if not console.is_terminal:
-        console.print(line_of(look.standing()), markup=False, highlight=False, soft_wrap=True)
+        console.print(look.line(), markup=False, highlight=False, soft_wrap=True)
         return
     with _live(look, console):
         try:
             while True:
                 time.sleep(1)
+                look.find()
         except KeyboardInterrupt:
             return
 
 
 class Look:
-    """Reads a study and those beside it, anew each time it is asked.
+    """A study and those beside it, read anew each time that something is asked of them. Whatever goes wrong is not
+    raised: what is shown must never end a search.
 
     name   of the study
-    read   what reads it, and `others` by name
+    read   what opens it, and `others` by name; a MetanetError means that it is not there (yet)
     total  trials that it is to hold, where that is known
     """
 
@@ -113,133 +114,45 @@ class Look:
         self.name, self.total = name, total
         self._read = {name: read, **others}
         self._studies: dict[str, optuna.Study] = {}
-        self._shown: Any = ""
+        self._table: Any = f"{name}: the study cannot be read"
+        self.find()
 
-    def standing(self) -> Standing:
-        """How the study stands now. Raises MetanetError where it cannot be read."""
+    def find(self) -> None:
+        """Opens what was not there before. For the main thread alone: opening changes what Optuna logs and warns."""
         for name, read in self._read.items():
             if name not in self._studies:
-                try:
+                with suppress(MetanetError):
                     self._studies[name] = read().study
-                except MetanetError:
-                    if name == self.name:
-                        raise
-        others = {name: study for name, study in self._studies.items() if name != self.name}
-        return standing(self._studies[self.name], name=self.name, total=self.total, other=others)
 
-    def shown(self) -> Any:
-        """The table now; where the study cannot be read at this moment, the last one."""
+    def table(self) -> Any:
+        """The table now, or the last one where the study cannot be read at this moment."""
+        if (now := self._standing()) is not None:
+            self._table = table_of(now)
+        return self._table
+
+    def line(self) -> str:
+        """The same in one line."""
+        now = self._standing()
+        return f"{self.name}: the study cannot be read" if now is None else line_of(now)
+
+    def _standing(self) -> Standing | None:
+        studies = dict(self._studies)
+        own = studies.pop(self.name, None)
+        if own is None:
+            return None
         try:
-            self._shown = table_of(self.standing())
-        except Exception:  # what is shown must never end a search
-            self._studies.clear()
-        return self._shown
-
-
-def table_of(now: Standing) -> "Group":
-    """The live table."""
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    parts: list[Any] = [Text(_counts(now), style="bold")]
-    if now.total:
-        bar = Table.grid()  # a bar alone ends no line
-        bar.add_row(ProgressBar(total=now.total, completed=now.done, width=60))
-        parts.append(bar)
-    if now.beside:
-        parts.append(Text(now.beside))
-    title = "best so far" if len(now.objectives) == 1 else "no other one beats"
-    if now.best:
-        parts.append(_grid(title, now, now.best, costs=True))
-    if now.last:
-        parts.append(_grid("last trials", now, now.last, costs=False))
-    return Group(*parts)
-
-
-def line_of(now: Standing) -> str:
-    """The same in one line, for a log."""
-    said = _counts(now)
-    if now.best and len(now.objectives) == 1:
-        best = now.best[0]
-        values = ", ".join(f"{name} {value:.4g}" for name, value in best.values.items())
-        said += f"; best {values} ({best.spec}, trial {best.number}{_macs(best)})"
-    return f"{said}; {now.beside}" if now.beside else said
-
-
-def duration(seconds: float) -> str:
-    """A time for people: "<0.1 s", "0.8 s", "45 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 0.1:
-        return "<0.1 s"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def _counts(now: Standing) -> str:
-    of = f" of {now.total}" if now.total else ""
-    counts = [f"{count} {state}" for state, count in now.counts.items() if count]
-    said = f"{now.name}: {now.done}{of} trials"
-    said += f" ({', '.join(counts)})" if counts else ""
-    if now.each is not None:
-        said += f", {duration(now.each)} each"
-    return f"{said}, about {duration(now.left)} left" if now.left else said
-
-
-def _macs(line: Line) -> str:
-    return f", {quantity(line.costs['macs'])} MACs" if "macs" in line.costs else ""
-
-
-def _grid(title: str, now: Standing, lines: "list[Line] | Any", *, costs: bool) -> "Table":
-    from rich.box import SIMPLE
-    from rich.table import Table
-    from rich.text import Text
-
-    look: dict[str, Any] = {
-        "title_justify": "left",
-        "title_style": "dim",
-        "header_style": "bold",
-        "padding": (0, 1, 0, 0),
-    }
-    grid = Table(box=SIMPLE, pad_edge=False, title=title, **look)
-    grid.add_column("trial", justify="right")
-    grid.add_column("architecture", no_wrap=True)
-    for name in now.objectives:
-        grid.add_column(name, justify="right", no_wrap=True)
-    priced = [name for name in ("macs", "params") if costs and any(name in line.costs for line in lines)]
-    for name in priced:
-        grid.add_column({"macs": "MACs"}.get(name, name), justify="right", no_wrap=True)
-    if not costs:
-        grid.add_column("state", no_wrap=True)
-        grid.add_column("time", justify="right", no_wrap=True)
-        grid.add_column("why", no_wrap=True, overflow="ellipsis", max_width=60)
-    for line in lines:
-        cells = [str(line.number), line.spec]
-        cells += [f"{line.values[name]:.4g}" if name in line.values else "–" for name in now.objectives]
-        cells += [quantity(line.costs[name]) if name in line.costs else "–" for name in priced]
-        row = [Text(cell) for cell in cells]
-        if not costs:
-            time_ = "–" if line.seconds is None else duration(line.seconds)
-            row += [
-                Text(line.state, STYLES.get(line.state, "")),
-                Text(time_),
-                Text((line.reason or "").replace("\n", " ")),
-            ]
-        grid.add_row(*row)
-    return grid
+            return standing(own, name=self.name, total=self.total, other=studies)
+        except Exception:  # half of a record that is being written, a database that went away …
+            self._studies.clear()  # to be opened again
+            return None
 
 
 @contextmanager
 def _live(look: Look, console: "Console") -> Iterator[None]:
     from rich.live import Live
 
-    with Live(get_renderable=look.shown, console=console, refresh_per_second=1):
+    with Live(get_renderable=look.table, console=console, refresh_per_second=1) as live:
+        live.refresh()
         yield
 
 

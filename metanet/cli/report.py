@@ -47,13 +47,15 @@ def run(args: argparse.Namespace) -> int:
 
         look_on(result, {"random search": lambda: _load(args, control)} if control else {})
         return 0
+    if control and not args.control and not Path(control).exists():
+        control = None
     page = result.report(args.out, _load(args, control) if control else None)
     print(f"wrote {page}")
     return 0
 
 
 def _stores(args: argparse.Namespace) -> tuple[str, str | None]:
-    """Where the study is and, where there is one, its control."""
+    """Where the study is, and where its control is or, in a run folder, will be."""
     folder = Path(args.study)
     if not folder.is_dir():
         return args.study, args.control
@@ -61,8 +63,7 @@ def _stores(args: argparse.Namespace) -> tuple[str, str | None]:
         raise MetanetError(
             f"the folder {args.study!r} holds no search.journal: name a run folder of `metanet search`, or a journal"
         )
-    control = folder / "random.journal"
-    return str(folder / "search.journal"), args.control or (str(control) if control.exists() else None)
+    return str(folder / "search.journal"), args.control or str(folder / "random.journal")
 
 
 def _load(args: argparse.Namespace, store: str) -> "SearchResult[Any]":
