@@ -6,6 +6,7 @@ With --watch the terminal shows the best and the last trials instead, until Ctrl
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.watch:
         from metanet.searchers.watch import look_on
 
-        look_on(result, {"random search": lambda: _load(args, control)} if control else {})
+        look_on(result, {} if control is None else {"random search": partial(_load, args, control)})
         return 0
     if control and not args.control and not Path(control).exists():
         control = None

@@ -78,6 +78,7 @@ class Amounts:
     def save_png(self, path: str | Path) -> Path:
         """Writes the still form and returns its path."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(8, 1.2 + self._inches()), dpi=200, layout="constrained")
         axes, width = figure.add_subplot(), 0.75 / max(1, len(self.groups))
@@ -91,7 +92,7 @@ class Amounts:
         axes.set_xlabel(still_text(self.label), color=INK)
         axes.xaxis.set_major_formatter(lambda x, _: format(x, self._ticks() or ".3g"))
         if self._whole():
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.1, y=0.02)
         axes.grid(axis="x", alpha=0.25, color=GRID)
         axes.tick_params(colors=INK)
