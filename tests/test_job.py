@@ -79,9 +79,12 @@ def test_a_second_run_changes_no_result(run, capsys):
     before = {
         name: (run / name).read_bytes() for name in ("scores.csv", "winner.json", "winner.safetensors", "frozen.json")
     }
-    assert main([*ARGV, "--out", str(run)]) == 0
+    assert main([*ARGV, "--watch", "--out", str(run)]) == 0
     assert {name: (run / name).read_bytes() for name in before} == before
-    assert f"metanet bench run {run}/winner.safetensors" in capsys.readouterr().out.strip().split("\n")[-1]
+    shown = capsys.readouterr()
+    assert f"metanet bench run {run}/winner.safetensors" in shown.out.strip().split("\n")[-1]
+    for name, other in (("search", "random search"), ("random search", "search")):
+        assert re.search(rf"^{name}: 4 of 4 trials .*; {other} after 4 evaluations: best accuracy", shown.err, re.M)
 
 
 @pytest.fixture(scope="module")
