@@ -29,9 +29,9 @@ def reason_of(trial: FrozenTrial) -> str | None:
 def frame(study: optuna.Study, genes: Sequence[Gene]) -> pd.DataFrame:
     """The table of `SearchResult.to_dataframe`."""
     trials, objectives = study.get_trials(deepcopy=False), list(history.objectives_of(study))
-    costs = dict.fromkeys(name for trial in trials for name in trial.user_attrs.get(history.COSTS, {}))
-    others = dict.fromkeys(
-        name for trial in trials for name in trial.user_attrs.get(history.METRICS, {}) if name not in objectives
+    costs, others = (
+        dict.fromkeys(name for trial in trials for name in trial.user_attrs.get(kind, {}) if name not in objectives)
+        for kind in (history.COSTS, history.METRICS)
     )
     rows = [_row(trial, objectives, list(costs), genes, list(others)) for trial in trials]
     columns = [

@@ -18,9 +18,9 @@ def test_less_may_be_better_and_lines_stand_beside() -> None:
     )
     dots, best, largest = plot.chart.series
     assert (list(best.y), list(best.x)) == ([3, 3, 3, 2], [1, 2, 3, 4])
-    assert (list(largest.y), largest.dashed, best.dashed) == ([4, 1], True, False)
+    assert (list(largest.y), largest.dash, best.dash) == ([4, 1], "dot", "")
     assert plot.chart.x_label == "evaluations" and dots.y[1] == 5
-    assert [trace.line.dash for trace in plot.figure.data] == [None, None, "dash"]
+    assert [trace.line.dash for trace in plot.figure.data] == [None, None, "dot"]
 
 
 POINTS = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [4.0, 2.0, 3.0, 1.0]})

@@ -142,6 +142,20 @@ def test_several_objectives_are_shown_against_each_other(tmp_path: Path) -> None
     assert "the best by that objective alone" in text
 
 
+def test_macs_may_be_an_objective_themselves(tmp_path: Path) -> None:
+    objectives = {"accuracy": "maximize", "macs": "minimize"}
+
+    def evaluate(spec: Row) -> dict[str, float]:
+        return {"accuracy": score(spec), "macs": float(SPACE.price(spec)["macs"])}
+
+    result = search(SPACE, evaluate, objectives=objectives, sampler="random", trials=8, store=tmp_path / "s")
+    frame = result.to_dataframe()
+    assert list(frame.columns).count("macs") == 1 and str(frame["macs"].dtype) == "float64"
+    assert list(result.worst) == ["accuracy", "macs"] and len(result.hypervolume()) == 8
+    text = result.report(tmp_path / "page.html", result).read_text()
+    assert "in accuracy and macs" in text
+
+
 def test_a_study_in_any_condition_has_a_report(tmp_path: Path) -> None:
     conditions = {
         "empty": [],

@@ -23,6 +23,7 @@ _PLOTLY_MODES = {
     "star": "markers",
     "crosses": "markers",
 }
+DASHES = {"dash": (3, 2), "dot": (1, 1.2)}  # lengths of strokes and gaps, in widths of the line
 MARKERS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("cross", "P"), ("x", "X"))
 
 
@@ -37,7 +38,7 @@ class Series:
     legend     whether it is named in the legend
     marker     which of MARKERS the dots of a joined line are, so that lines differ in more than colour
     labels     text beside each point; none where empty
-    dashed     drawn in dashes, so that a line beneath it shows
+    dash       "dash" or "dot": drawn so, that a line beneath it shows
     """
 
     name: str
@@ -52,7 +53,7 @@ class Series:
     legend: bool = True
     marker: int = 0
     labels: Sequence[str] = ()
-    dashed: bool = False
+    dash: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def _trace(series: Series) -> dict[str, Any]:
     }
     if series.kind == "steps":
         trace["line"]["shape"] = "hv"
-    if series.dashed:
-        trace["line"]["dash"] = "dash"
+    if series.dash:
+        trace["line"]["dash"] = series.dash
     if series.kind == "dots":
         trace["marker"] |= {"opacity": 0.55, "size": 6}
     if series.kind == "star":
@@ -190,7 +191,7 @@ def _draw(axes: Any, series: Series) -> None:
         style = "steps-post" if series.kind == "steps" else "default"
         marker = MARKERS[series.marker % len(MARKERS)][1] if series.kind == "joined" else ""
         width = 0.8 if series.faint else 2.0
-        look |= {"linestyle": (0, (3, 2))} if series.dashed else {}
+        look |= {"linestyle": (0, DASHES[series.dash])} if series.dash else {}
         axes.plot(series.x, series.y, drawstyle=style, marker=marker, markersize=5, linewidth=width, **look)
     if series.low:
         above = [high - y for y, high in zip(series.y, series.high, strict=True)]

@@ -42,7 +42,7 @@ def trajectory(
     """Score of each trial against its number, and the best so far.
 
     scores    by run ("search", "random" …) in the order of the trials; NaN for a trial that failed
-    lines     what else is told of each trial, drawn as it is, in dashes
+    lines     what else is told of each trial, drawn as it is, in dots
     minimize  whether lower is better
     """
     colour, series = colours([*scores, *(lines or {})]), []
@@ -54,7 +54,7 @@ def trajectory(
         series.append(Series(f"{name}, best so far", trials, best, colour[name], "steps"))
     for name, values in (lines or {}).items():
         numbers = list(range(1, len(values) + 1))
-        series.append(Series(name, numbers, list(values), colour[name], "steps", dashed=True))
+        series.append(Series(name, numbers, list(values), colour[name], "steps", dash="dot"))
     return Plot(Chart(axis, label, series))
 
 

@@ -138,7 +138,7 @@ def _scored_rows(result: SearchResult[Any], count: int) -> pd.DataFrame:
         for t in measures.evaluations(result.study)[:count]
         if measures.scored(t)
     ]
-    return pd.DataFrame(rows, columns=["macs", "id", *result.objectives])
+    return pd.DataFrame(rows, columns=list(dict.fromkeys(["macs", "id", *result.objectives])))
 
 
 def _check_control(study: optuna.Study, control: optuna.Study) -> None:

@@ -1,13 +1,14 @@
 """The plots of a study's report, by the name of their PNG file."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, Protocol
 
 from metanet.errors import MetanetError
-from metanet.report import Amounts, durations, front, trajectory, volume
+from metanet.report import Amounts, Plot, durations, front, trajectory, volume
 from metanet.searchers import history, measures
-from metanet.searchers.report.comparison import LARGEST, SEARCH, Comparison
+from metanet.searchers.report.comparison import LARGEST, RANDOM, SEARCH, Comparison
 from metanet.searchers.report.tables import failures_table
 
 MOST = 16  # bars
@@ -29,13 +30,22 @@ class Drawable(Protocol):
 Shown = Mapping[str, Drawable]
 
 
+def dashed(plot: Plot) -> Plot:
+    """The same with random search's lines in dashes: they begin as the search's own do, which shall show."""
+    lines = [
+        replace(series, dash="dash") if series.kind != "dots" and series.name.startswith(RANDOM) else series
+        for series in plot.chart.series
+    ]
+    return Plot(replace(plot.chart, series=lines))
+
+
 def found_plots(compared: Comparison) -> dict[str, Drawable]:
     """The best so far of each objective beside the controls', each objective over MACs, objectives over each other, and
     the hypervolume; none before the first score."""
     scores, trials = compared.scores, compared.trials
     if all(rows.empty for rows in trials.values()):
         return {}
-    found: dict[str, Drawable] = {}
+    found: dict[str, Plot] = {}
     for name, low in compared.minimized.items():
         lines = {} if compared.largest is None else {LARGEST: compared.largest[name].tolist()}
         values = {run: rows[name].tolist() for run, rows in scores.items()}
@@ -54,7 +64,7 @@ def found_plots(compared: Comparison) -> dict[str, Drawable]:
         count = len(scores[SEARCH])
         curves = {name: curve.iloc[:count] for name, curve in volumes.items()}
         found["hypervolume"] = volume(curves, label="share of the hypervolume that all reach")
-    return found
+    return {name: dashed(plot) for name, plot in found.items()}
 
 
 def importance_plots(compared: Comparison) -> dict[str, Drawable]:
