@@ -51,7 +51,7 @@ from metanet.searchers.samplers import (
     RandomFeasible,
     RepeatFree,
 )
-from metanet.searchers.store import quiet_optuna
+from metanet.searchers.stores import quiet_optuna
 from metanet.stats import seeds_interval
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ from typing import Generic
 
 from metanet.errors import MetanetError
 from metanet.searchers.evaluate import Evaluator
-from metanet.searchers.executor import Executor
+from metanet.searchers.executors import Executor
 from metanet.searchers.result import Scored, SearchResult
 from metanet.searchers.samplers import RandomFeasible
 from metanet.searchers.search import search

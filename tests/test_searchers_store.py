@@ -16,7 +16,7 @@ from test_searchers_table import Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
 from metanet.searchers import SearchResult, search
-from metanet.searchers.journal import Journal
+from metanet.searchers.stores.journal import Journal
 
 SPACE = TableSpace()
 
