@@ -1,6 +1,7 @@
 """Evaluations in several processes of this machine."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -173,13 +174,14 @@ class _Pool(Generic[T]):
         return Outcome(worker.spec, None, seconds, reason or _cause(worker.process.returncode, said))
 
     def _left(self, worker: _Worker[T]) -> float:
-        assert self.options.timeout is not None
-        return self.options.timeout - (time.monotonic() - worker.begun)
+        """Seconds until the timeout of a worker's evaluation."""
+        timeout = math.inf if self.options.timeout is None else self.options.timeout
+        return timeout - (time.monotonic() - worker.begun)
 
     def _patience(self) -> float | None:
-        """How long the next timeout is away."""
-        running = [worker for worker in self.busy if worker.running]
-        return None if self.options.timeout is None or not running else max(0.0, min(map(self._left, running)))
+        """How long the next timeout is away; None where there is none."""
+        left = min((self._left(worker) for worker in self.busy if worker.running), default=math.inf)
+        return None if left == math.inf else max(0.0, left)
 
     def _worker(self) -> _Worker[T]:
         if os.name != "posix":

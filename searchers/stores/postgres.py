@@ -10,9 +10,11 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
+from urllib.parse import unquote
 
 import optuna
 from optuna.pruners import BasePruner
@@ -28,7 +30,7 @@ from metanet.searchers.history import OPTIONS, WORKER
 from metanet.searchers.stores.store import abandon, differences
 
 SCHEMES = ("postgresql", "postgresql+psycopg2", "postgresql+psycopg")
-DRIVERS = ("psycopg2", "psycopg")
+DRIVERS = ("psycopg2", "psycopg")  # the first that is installed, where the address names none
 STUDY = "search"  # where the address names none
 MAKING = "make"  # in place of a study's name in the lock that guards the making of tables and studies
 # A host that vanishes is noticed after about a minute; by the system's own values it takes two hours.
@@ -138,15 +140,28 @@ def _address(store: str) -> tuple[URL, str]:
     address, _, name = store.partition("#")
     try:
         url = make_url(address)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise MetanetError(
             f"cannot read the address {store!r} of a study: give postgresql://USER@HOST/DATABASE#STUDY"
         ) from None
-    return url, name or STUDY
+    return url.set(drivername=f"postgresql+{_driver(url)}"), name or STUDY
+
+
+def _driver(url: URL) -> str:
+    """The driver that an address names, else the first that is installed: SQLAlchemy's own choice is another one from
+    version to version."""
+    asked = url.drivername.partition("+")[2]
+    for name in (asked,) if asked else DRIVERS:
+        with suppress(ImportError):
+            import_module(name)
+            return name
+    raise MetanetError(
+        f"a store in PostgreSQL needs the package {asked or DRIVERS[0]!r}: pip install 'metanet-nas[postgresql]'"
+    )
 
 
 def _shown(url: URL, name: str) -> str:
-    return f"{url.render_as_string(hide_password=True)}#{name}"
+    return unquote(f"{url.set(drivername='postgresql').render_as_string(hide_password=True)}#{name}")
 
 
 @contextmanager
@@ -154,12 +169,6 @@ def _reached(url: URL, name: str) -> Iterator[None]:
     """Says in one sentence what the database or its driver says in many."""
     try:
         yield
-    except ModuleNotFoundError as error:
-        if error.name not in DRIVERS:
-            raise
-        raise MetanetError(
-            f"a store in PostgreSQL needs the package {error.name!r}: pip install 'metanet-nas[postgresql]'"
-        ) from None
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         said = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
