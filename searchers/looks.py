@@ -85,14 +85,19 @@ class AsynchronousHalving(BasePruner):
         return f"AsynchronousHalving(keep={self.keep:.4g})"
 
 
-def check_fidelities(fidelities: Sequence[float], evaluator: Evaluator[Any], objectives: Mapping[str, str]) -> None:
-    """Raises MetanetError for fidelities that do not grow to 1, or that the evaluator or the pruners cannot have."""
+def check_growing(fidelities: Sequence[float]) -> None:
+    """Raises MetanetError for fidelities that do not grow to 1, or differ by less than a step of Optuna's."""
     steps = [round(STEPS * fidelity) for fidelity in fidelities]
     if not steps or fidelities[-1] != 1 or steps[0] < 1 or sorted(set(steps)) != steps:
         raise MetanetError(
             f"`fidelities` must grow from at least 1/{STEPS} to 1, as (0.1, 0.3, 1.0), got {tuple(fidelities)}"
         )
-    if len(steps) == 1:
+
+
+def check_fidelities(fidelities: Sequence[float], evaluator: Evaluator[Any], objectives: Mapping[str, str]) -> None:
+    """Raises MetanetError for fidelities that do not grow to 1, or that the evaluator or the pruners cannot have."""
+    check_growing(fidelities)
+    if len(fidelities) == 1:
         return
     if isinstance(evaluator, FunctionEvaluator) or not _takes_fidelity(evaluator):
         raise MetanetError(

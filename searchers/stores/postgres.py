@@ -21,7 +21,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy import URL, Connection, create_engine, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -124,15 +124,24 @@ def open_postgres(
 def read_postgres(store: str) -> optuna.Study:
     """The study at an address, to look at. Raises MetanetError where there is none."""
     url, name = _address(store)
+    found = has_postgres(store)
     with _reached(url, name):
-        storage = RDBStorage(url.render_as_string(hide_password=False), skip_table_creation=True)
-        try:
+        if found:
+            storage = RDBStorage(url.render_as_string(hide_password=False), skip_table_creation=True)
             study = optuna.load_study(study_name=name, storage=storage)
-        except KeyError:
-            study = None
-        if study is None or OPTIONS not in study.user_attrs:
-            raise MetanetError(f"{_shown(url, name)!r} holds no study that `search` made: name one after the #")
-        return study
+            if OPTIONS in study.user_attrs:
+                return study
+    raise MetanetError(f"{_shown(url, name)!r} holds no study that `search` made: name one after the #")
+
+
+def has_postgres(store: str) -> bool:
+    """Whether there is a study of that name. Raises MetanetError where the database cannot be reached."""
+    url, name = _address(store)
+    with _reached(url, name), _connected(url) as connection:
+        if not inspect(connection).has_table("studies"):
+            return False
+        query = text("SELECT count(*) FROM studies WHERE study_name = :name")
+        return bool(connection.execute(query, {"name": name}).scalar_one())
 
 
 def _address(store: str) -> tuple[URL, str]:
