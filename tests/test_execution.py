@@ -10,7 +10,6 @@ from test_job import ARGV
 
 from metanet.cli import main
 from metanet.cli.execution import Execution
-from metanet.errors import MetanetError
 from metanet.searchers import InProcess, LocalProcesses, load_result
 
 

@@ -36,7 +36,6 @@ def evaluate(spec):
     time.sleep(float(sys.argv[5]))
     return score(spec)
 
-evaluate.__module__ = "worker"
 search(TableSpace(), evaluate, trials=int(sys.argv[4]), store=sys.argv[2], sampler="random")
 """
 
