@@ -36,6 +36,7 @@ import numpy as np
 import optuna
 from nas_tables import Bench, load
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from peers import PymooNSGA2
 
 from metanet.runs import manifest, track, write_json
 from metanet.searchers.history import GENES
@@ -62,7 +63,7 @@ DEFAULT = "predictor"  # that the others are compared with
 Visit = tuple[int, float]  # which row, and what was seen
 
 
-PEERS: dict[str, Callable[[int], BaseSampler]] = {
+PEERS: dict[str, Callable[..., BaseSampler]] = {
     "TPE": lambda seed: TPESampler(seed=seed),
     "NSGA-II": lambda seed: NSGAIISampler(seed=seed, population_size=20),
     "GP": lambda seed: GPSampler(seed=seed),
@@ -73,7 +74,7 @@ PEERS: dict[str, Callable[[int], BaseSampler]] = {
     "regularised evolution": lambda seed: AgingEvolution(population=50, tournament=10, first=50),
     "plain local search": lambda seed: LocalSearch(first=1),
 }
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "random": lambda seed: RandomFeasible(),
     "evolution": lambda seed: AgingEvolution(),
     "local": lambda seed: LocalSearch(),
@@ -82,14 +83,17 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "predictor": lambda seed: PredictorGuided(),
     **PEERS,
 }
-SEVERAL = ("random", "pareto", "predictor", *(name for name in PEERS if name[:2] in ("TP", "NS", "GP")))
+PYMOO = "pymoo NSGA-II"  # made for its table
+NAMES = (*SAMPLERS, PYMOO)
+SEVERAL = ("random", "pareto", "predictor", *(name for name in PEERS if name[:2] in ("TP", "NS", "GP")), PYMOO)
 
 
 def visits(
     bench: Bench, name: str, seed: int, limit: str | None, front: bool, evaluations: int
 ) -> tuple[list[Visit], float]:
     """What a search evaluates, in order, and the seconds of its proposals."""
-    table, sampler = bench.table, SAMPLERS[name](seed)
+    table = bench.table
+    sampler = PymooNSGA2(table, limit, seed) if name == PYMOO else SAMPLERS[name](seed)
     if isinstance(sampler, NativeSampler):
         sampler = sampler.bound(table, limit, seed)
     study = optuna.create_study(directions=["maximize", "minimize"][: 1 + front], sampler=sampler)
@@ -225,7 +229,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", help='constraints, such as "macs <= 40M"')
     parser.add_argument("--front", action="store_true", help="two objectives: the column and the cost")
     parser.add_argument("--minimize", action="store_true", help="less of the columns is better")
-    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=None, metavar="NAME")
+    parser.add_argument("--samplers", nargs="+", choices=NAMES, default=None, metavar="NAME")
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--evaluations", type=int, choices=BUDGETS, default=BUDGETS[-1], help="of each search")
     return parser.parse_args()
@@ -241,7 +245,7 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {(p["case"], p["sampler"], p["seed"]) for p in pieces() if p["evaluations"] >= options.evaluations}
     budgets = [budget for budget in BUDGETS if budget <= options.evaluations]
-    names = options.samplers or list(SEVERAL if options.front else SAMPLERS)
+    names = options.samplers or list(SEVERAL if options.front else NAMES)
     work = [(name, seed) for seed in range(options.seeds) for name in names if (case, name, seed) not in done]
     keep = allowed(bench, options.limit)
     with quiet_optuna():

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metanet.errors import MetanetError
@@ -110,3 +111,18 @@ def test_runs_are_summed_up_with_paired_differences(tmp_path: Path, monkeypatch:
     assert [mean for mean, *_ in found["TPE"]["mean"]] == [4.5, 1.5]  # the second of the two seeds that went so far
     assert found["TPE"]["over default"] == [[1, 1, 1]]
     assert samplers.summary()["seconds a proposal"]["TPE"] == pytest.approx(0.004)
+
+
+@pytest.mark.parametrize("limit", [None, "macs <= 20"])
+def test_pymoo_climbs_by_generations_and_keeps_the_limit_in_the_end(limit: str | None, tmp_path: Path) -> None:
+    names = [f"{i:08b}" for i in range(256)]
+    records = {name: {"acc": float(name.count("1")), "flops": 10 * name.count("1")} for name in names}
+    (tmp_path / "t.json").write_text(json.dumps(records))
+    bench = nas_tables.load(tmp_path / "t.json", ["acc"], cost="flops")
+    found, _ = samplers.visits(bench, samplers.PYMOO, 0, limit, False, 60)
+    again, _ = samplers.visits(bench, samplers.PYMOO, 0, limit, False, 60)
+    assert found == again
+    first, last = ([bench.truth[place] for place, _ in part] for part in (found[:20], found[40:]))
+    assert np.mean(last) < min(3.5, np.mean(first)) if limit else np.mean(last) > max(5.5, np.mean(first))
+    whole, _ = samplers.visits(bench, samplers.PYMOO, 1, None, True, 60)
+    assert samplers.missing(bench, whole, (20, 60))["missing"][1] < 0.2
