@@ -28,7 +28,7 @@ class JobOptions:
     data: str = "mnist-5k"
     resolution: int | None = 28
     constraints: str = "macs <= 2M, params <= 200k"
-    sampler: str = "evolution"
+    sampler: str = "predictor"
     trials: int = 60
     supernet_steps: int = 350
     epochs: int = 5
