@@ -3,9 +3,10 @@
 from metanet.searchers.coefficients import CoefficientGrid, Growth, coefficient_grid
 from metanet.searchers.controls import Controls, controls
 from metanet.searchers.evaluate import Evaluator
-from metanet.searchers.executor import Executor, InProcess, Outcome
+from metanet.searchers.executors import Executor, InProcess, LocalProcesses, Outcome
 from metanet.searchers.family import FamilySearch, RungSearch, search_family
 from metanet.searchers.kept import Tried
+from metanet.searchers.looks import AsynchronousHalving
 from metanet.searchers.result import Scored, SearchResult
 from metanet.searchers.samplers import (
     SAMPLERS,
@@ -25,6 +26,7 @@ from metanet.searchers.watch import LiveTable
 __all__ = [
     "SAMPLERS",
     "AgingEvolution",
+    "AsynchronousHalving",
     "ChoiceTable",
     "CoefficientGrid",
     "Controls",
@@ -34,6 +36,7 @@ __all__ = [
     "Growth",
     "InProcess",
     "LiveTable",
+    "LocalProcesses",
     "LocalSearch",
     "Outcome",
     "ParetoEvolution",

@@ -9,10 +9,11 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from metanet.searchers import history
+from metanet.searchers.looks import STEPS
 from metanet.searchers.measures import scored
 from metanet.searchers.space import Gene
 
-WHOLE = ("slot", "last_step", "repaired", "answered_by")  # may be missing: pandas' nullable integers
+WHOLE = ("slot", "repaired", "answered_by")  # may be missing: pandas' nullable integers
 
 
 def state_of(trial: FrozenTrial) -> str:
@@ -38,11 +39,12 @@ def frame(study: optuna.Study, genes: Sequence[Gene]) -> pd.DataFrame:
         *("number", "slot", "state", *objectives, *costs, "spec"),
         *(f"gene.{gene.name}" for gene in genes),
         *(f"metric.{name}" for name in others),
-        *("last_step", "last_value", "start", "seconds", "repaired", "answered_by", "reason"),
+        *("last_fidelity", "last_value", "start", "seconds", "repaired", "answered_by", "reason"),
     ]
     types: dict[str, Any] = {"number": int, "start": "datetime64[us]"}
     types |= dict.fromkeys((*WHOLE, *costs), "Int64")
-    types |= dict.fromkeys((*objectives, *(f"metric.{name}" for name in others), "last_value", "seconds"), float)
+    types |= dict.fromkeys((*objectives, *(f"metric.{name}" for name in others)), float)
+    types |= dict.fromkeys(("last_fidelity", "last_value", "seconds"), float)
     return pd.DataFrame(rows, columns=columns).astype(types)
 
 
@@ -51,6 +53,7 @@ def _row(
 ) -> dict[str, Any]:
     attrs = trial.user_attrs
     values = trial.values if scored(trial) else [math.nan] * len(objectives)
+    metrics = attrs.get(history.METRICS, {}) if scored(trial) else {}
     choices = attrs.get(history.GENES, [None] * len(genes))
     last = max(trial.intermediate_values, default=None)
     return {
@@ -61,8 +64,8 @@ def _row(
         **{name: attrs.get(history.COSTS, {}).get(name) for name in costs},
         "spec": attrs.get(history.SPEC),
         **{f"gene.{gene.name}": None if i is None else gene.choices[i] for gene, i in zip(genes, choices, strict=True)},
-        **{f"metric.{name}": attrs.get(history.METRICS, {}).get(name, math.nan) for name in others},
-        "last_step": last,
+        **{f"metric.{name}": metrics.get(name, math.nan) for name in others},
+        "last_fidelity": math.nan if last is None else last / STEPS,
         "last_value": math.nan if last is None else trial.intermediate_values[last],
         "start": trial.datetime_start,
         "seconds": attrs.get(history.SECONDS, math.nan),

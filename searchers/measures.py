@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from metanet.errors import MetanetError
 from metanet.searchers import history
 from metanet.searchers.space import Gene
-from metanet.searchers.store import quiet_optuna
+from metanet.searchers.stores import quiet_optuna
 
 FEWEST = 10  # scored architectures from which importances are told
 

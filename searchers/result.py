@@ -130,10 +130,10 @@ class SearchResult(Generic[S]):
         costs         macs, params …: those that the space has
         spec          id of the architecture
         gene.NAME     value of each gene of the architecture
-        metric.NAME   what the evaluator returned besides the objectives
-        last_step, last_value   of a trial that reported on the way (pruned ones, that is all they have)
+        metric.NAME   what the evaluator returned besides the objectives; only of complete trials
+        last_fidelity, last_value   the last look at it, where there are several: all that pruned trials have
         start         when it was proposed, local time
-        seconds       wall time of the evaluation
+        seconds       wall time of the evaluation, all looks together
         repaired      number of genes that were changed to keep the constraints
         answered_by   number of the earlier trial whose result it is
         reason        why it failed, was pruned or abandoned

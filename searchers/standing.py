@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metanet.searchers import history, measures
 from metanet.searchers.frame import reason_of, state_of
+from metanet.searchers.looks import STEPS
 from metanet.searchers.result import non_dominated
 
 RECENT = 20  # ends of evaluations that the time left is told from
@@ -92,7 +93,7 @@ def standing(
 
 def _line(study: optuna.Study, trial: FrozenTrial, now: datetime) -> Line:
     seconds = trial.user_attrs.get(history.SECONDS)
-    if seconds is None and not trial.state.is_finished() and trial.datetime_start:
+    if not trial.state.is_finished() and trial.datetime_start:
         seconds = (now - trial.datetime_start).total_seconds()
     values = dict(zip(history.objectives_of(study), trial.values or (), strict=True)) if measures.scored(trial) else {}
     state = STATES.get(state_of(trial), state_of(trial).lower())
@@ -101,11 +102,11 @@ def _line(study: optuna.Study, trial: FrozenTrial, now: datetime) -> Line:
 
 
 def _reached(trial: FrozenTrial) -> str | None:
-    """What a pruned trial had when it was stopped."""
+    """What a pruned trial had at its last look."""
     if trial.state is not TrialState.PRUNED or not trial.intermediate_values:
         return None
     step = max(trial.intermediate_values)
-    return f"{trial.intermediate_values[step]:.4g} at step {step}"
+    return f"{trial.intermediate_values[step]:.4g} at a fidelity of {step / STEPS:g}"
 
 
 def _best(study: optuna.Study, evaluated: Sequence[FrozenTrial]) -> list[FrozenTrial]:

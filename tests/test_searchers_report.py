@@ -156,6 +156,32 @@ def test_macs_may_be_an_objective_themselves(tmp_path: Path) -> None:
     assert "in accuracy and macs" in text
 
 
+def test_trials_that_fell_behind_are_told_from_those_that_failed(tmp_path: Path) -> None:
+    class Cheap:
+        fingerprint = "cheap"
+
+        def __call__(self, spec: Row, *, fidelity: float = 1.0) -> Mapping[str, float]:
+            if spec.choices[1] == 2:
+                raise RuntimeError("no memory")
+            return {"accuracy": score(spec) - 0.1 * (1 - fidelity), "images": 1000 * fidelity}
+
+    how: dict[str, Any] = {"trials": 16, "max_failures": 16}
+    result = search(SPACE, Cheap(), sampler="random", fidelities=(0.1, 1.0), store=tmp_path / "s", **how)
+    frame = result.to_dataframe()
+    pruned = frame[frame["state"] == "PRUNED"]
+    assert len(pruned) and len(frame[frame["state"] == "FAIL"])
+    assert (pruned["last_fidelity"] == 0.1).all() and pruned["accuracy"].isna().all()
+    assert pruned["metric.images"].isna().all()
+    complete = frame[frame["state"] == "COMPLETE"]
+    assert (complete["last_fidelity"] == 1).all() and (complete["last_value"] == complete["accuracy"]).all()
+    assert len(result.best_so_far()) == 16
+    text = result.report(tmp_path / "page.html").read_text()
+    assert f'<td>PRUNED</td><td class="number">{len(pruned)}</td>' in text and "RuntimeError: no memory" in text
+    full = controls(SPACE, Cheap(), store=tmp_path / "c", **how).random
+    with pytest.raises(MetanetError, match=r"must be of the same search, got fidelities \[0.1, 1.0\] and None; pruner"):
+        result.report(tmp_path / "page.html", full)
+
+
 def test_a_study_in_any_condition_has_a_report(tmp_path: Path) -> None:
     conditions = {
         "empty": [],

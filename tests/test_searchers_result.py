@@ -98,7 +98,7 @@ def test_the_controls_are_random_search_and_its_largest_draw(tmp_path: Path) -> 
 def test_the_table_of_a_study_has_one_row_a_trial_and_tells_the_states_apart() -> None:
     told = [
         Told("scored", [0.5], macs=7, genes=(1, 2, 0, 1), seconds=1.5),
-        Told("pruned", [0.9], macs=8, genes=(0, 2, 0, 0), reported={1: 0.8, 4: 0.9}),
+        Told("pruned", [0.9], macs=8, genes=(0, 2, 0, 0), reported={100: 0.8, 400: 0.9}),
         Told("failed", macs=9, genes=(2, 2, 2, 2), reason="RuntimeError: no memory"),
         Told("abandoned", macs=9, genes=(2, 2, 2, 2)),
         Told("answered", [0.5], macs=7, genes=(1, 2, 0, 1)),
@@ -107,7 +107,7 @@ def test_the_table_of_a_study_has_one_row_a_trial_and_tells_the_states_apart() -
     frame = SearchResult(study_of(told), SPACE).to_dataframe()
     assert frame["state"].tolist() == ["COMPLETE", "PRUNED", "FAIL", "ABANDONED", "COMPLETE", "RUNNING"]
     assert frame["accuracy"].fillna(-1).tolist() == [0.5, -1, -1, -1, 0.5, -1]  # a pruned value is no score
-    assert frame["last_step"].fillna(-1).tolist() == [-1, 4, -1, -1, -1, -1] and frame["last_value"][1] == 0.9
+    assert frame["last_fidelity"].fillna(-1).tolist() == [-1, 0.4, -1, -1, -1, -1] and frame["last_value"][1] == 0.9
     assert frame["answered_by"].fillna(-1).tolist() == [-1, -1, -1, -1, 0, -1]
     assert frame["reason"][2] == "RuntimeError: no memory" and frame["reason"][3] == "its process ended"
     assert frame["reason"].notna().sum() == 2
@@ -125,8 +125,8 @@ def test_the_table_has_the_same_columns_before_the_first_trial(tmp_path: Path) -
     empty = SearchResult(study_of([]), SPACE).to_dataframe()
     assert len(empty) == 0
     assert [c for c in full if c not in ("macs", "params", "metric.accuracy.se")] == list(empty)
-    assert {c: str(full[c].dtype) for c in ("number", "slot", "start", "repaired", "last_step", "accuracy")} == {
-        c: str(empty[c].dtype) for c in ("number", "slot", "start", "repaired", "last_step", "accuracy")
+    assert {c: str(full[c].dtype) for c in ("number", "slot", "start", "repaired", "last_fidelity", "accuracy")} == {
+        c: str(empty[c].dtype) for c in ("number", "slot", "start", "repaired", "last_fidelity", "accuracy")
     }
     assert full["metric.accuracy.se"].tolist() == [0.25] * 3
     assert empty["state"].value_counts().empty

@@ -41,7 +41,7 @@ TRIALS = [
     Told("abandoned", ended=11),
     Told("failed", macs=3, reason="RuntimeError: [bold]no\nmemory", genes=(2, 0, 0, 0), ended=20, seconds=2),
     Told("scored", [0.7], macs=1_500_000, genes=(1, 1, 0, 0), ended=32, seconds=8),
-    Told("pruned", macs=7, genes=(1, 2, 0, 0), reported={1: 0.25, 2: 0.5}, ended=38, seconds=4),
+    Told("pruned", macs=7, genes=(1, 2, 0, 0), reported={100: 0.25, 300: 0.5}, ended=38, seconds=4),
     Told("answered", [0.7], genes=(1, 1, 0, 0), ended=38, seconds=0),
     Told("running", macs=9, genes=(1, 2, 1, 0), ended=40, seconds=0),
 ]
@@ -57,7 +57,7 @@ def test_how_a_study_stands() -> None:
     assert now.left == pytest.approx(5 * (38 - 10) / 3)  # ends at 10, 20, 32, 38
     running, _, pruned, _, failed = now.last
     assert (running.state, running.seconds, running.values) == ("running", 7, {})
-    assert (pruned.state, pruned.reason, pruned.values) == ("pruned", "0.5 at step 2", {})
+    assert (pruned.state, pruned.reason, pruned.values) == ("pruned", "0.5 at a fidelity of 0.3", {})
     assert (failed.state, failed.reason) == ("failed", "RuntimeError: [bold]no\nmemory")
 
 
@@ -95,7 +95,14 @@ def test_the_table_holds_the_best_the_last_and_the_reasons() -> None:
     console.print(table_of(standing(study_of(TRIALS), total=10)))
     text = shown(console)
     assert "search: 5 of 10 trials (3 scored, 1 pruned, 1 failed, 1 running), 6.0 s each, about 47 s left" in text
-    for words in ("best so far", "last trials", "1-1-0-0", "1.5 M", "0.5 at step 2", "RuntimeError: [bold]no memory"):
+    for words in (
+        "best so far",
+        "last trials",
+        "1-1-0-0",
+        "1.5 M",
+        "0.5 at a fidelity of 0.3",
+        "RuntimeError: [bold]no memory",
+    ):
         assert words in text
     assert max(map(len, text.splitlines())) <= 120
 

@@ -1,7 +1,8 @@
 """Writes what a study tells: best and non-dominated architectures, the controls at equal budget, the volume dominated,
 the genes that mattered, failures and times. The search may still be running: nothing but the report is written.
 
-STUDY is a journal file that a search left, or the run folder of `metanet search`, whose random search is the control.
+STUDY is a journal file that a search left, the address of a study in PostgreSQL, or the run folder of `metanet search`,
+whose random search is the control.
 With --watch the terminal shows the best and the last trials instead, until Ctrl-C.
 """
 

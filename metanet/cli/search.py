@@ -7,6 +7,7 @@ Killed at any moment and run again with the same command, it goes on where it wa
 
 import argparse
 
+from metanet.cli.execution import execution_arguments
 from metanet.cli.setting import budget_arguments
 
 HELP = "search, retrain, test, report"
@@ -46,6 +47,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[1, 10, 100],
         help="of the probe's training images (default: 1 10 100)",
     )
+    how.add_argument(
+        "--fidelities",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="F",
+        help="shares of the evaluation, as 0.1 0.3 1: the best third goes on to the next (default: 1)",
+    )
+    execution_arguments(parser)
     parser.add_argument("--out", default="runs/search", help="run folder (default: %(default)s)")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -55,6 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the job and says what to look at and what to type next."""
+    from metanet.cli.execution import execution_of
     from metanet.cli.job import JobOptions, run_job
     from metanet.cli.setting import rules_of, same_split
 
@@ -73,8 +84,10 @@ def run(args: argparse.Namespace) -> int:
         latency=args.latency,
         rules=rules_of(args.rules),
         inherit=args.inherit,
+        fidelities=tuple(args.fidelities),
     )
-    verdict = run_job(options, args.out, quiet=args.quiet or None, watch=args.watch)
+    shown = {"quiet": args.quiet or None, "watch": args.watch}
+    verdict = run_job(options, args.out, execution=execution_of(args), **shown)
     print(verdict)
     scored = f"metanet bench run {args.out}/winner.safetensors timm:convnext_atto{same_split(args.data, args.seed)}"
     print(f"open {args.out}/report.html, then type: {scored}")

@@ -15,7 +15,7 @@ from metanet.searchers import history, measures
 from metanet.searchers.result import SearchResult
 
 SEARCH, RANDOM, LARGEST = "search", "random search", "most MACs"
-SAME = ("space_fingerprint", "constraints", "objectives", "evaluator")
+SAME = ("space_fingerprint", "constraints", "objectives", "evaluator", "fidelities", "pruner")
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,6 @@ def _check_control(study: optuna.Study, control: optuna.Study) -> None:
             f"a control is random search, this one was searched by {other['sampler']}: give the study that `controls` "
             "made (random.journal)"
         )
-    if differences := [name for name in SAME if own[name] != other[name]]:
-        said = "; ".join(f"{name} {own[name]!r} and {other[name]!r}" for name in differences)
+    if differences := [name for name in SAME if own.get(name) != other.get(name)]:
+        said = "; ".join(f"{name} {own.get(name)!r} and {other.get(name)!r}" for name in differences)
         raise MetanetError(f"a control must be of the same search, got {said}: give the control of this study")
