@@ -41,9 +41,11 @@ def rgb(path: Path, *, upright: bool = False) -> Pixels:
     try:
         with Image.open(path) as image:
             pixels = _pixels(image)
-            turn = _TURNS.get(_orientation(image)) if upright else None
+            # Asked for after decoding, which turns TIFF files itself. Damaged notes are no damaged image.
+            orientation = image.getexif().get(_ORIENTATION) if upright else None
     except (ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise OSError(str(error)) from None  # what Pillow's decoders raise besides
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
@@ -57,11 +59,3 @@ def _pixels(image: "Image") -> Pixels:
     if image.mode in ("I", "F"):
         raise ValueError("its pixels have 32 bits, which do not say what is white; save it with 8 or 16 bits")
     return np.array(image.convert("RGB"))
-
-
-def _orientation(image: "Image") -> int:
-    """Asked for after decoding, which turns TIFF files itself."""
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error):
-        return 1  # damaged notes are no damaged image
