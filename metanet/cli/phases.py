@@ -1,6 +1,7 @@
 """Phases that jobs share: shared weights, evaluators, retraining, freezing; each is resumable by itself."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import Tensor, channels_last
 
@@ -102,22 +104,31 @@ def shared_weights(
     return train_supernet(supernet, data.weights, config, out=folder / "supernet", quiet=quiet)
 
 
+def calibration_ids(ids: Ids) -> list[Ids]:
+    """The batches of images that BatchNorm statistics are from, of all classes alike in each: sources are often sorted
+    by class, and the statistics of a few classes are not those of all."""
+    count, size = CALIBRATION
+    drawn = ids[np.linspace(0, len(ids) - 1, min(len(ids), count * size)).round().astype(np.int64)]
+    batches = math.ceil(len(drawn) / size)
+    return [drawn[i::batches] for i in range(batches)]  # none has one image alone, which has no variance
+
+
 def shared_evaluator(data: Data, supernet: Supernet) -> ProbeEvaluator:
     """Scores architectures of the supernet's space on the selection images, with the shared weights."""
-    return evaluator(data.task, _shared_networks(data, supernet), weights=state_sha256(supernet))
+    batches = calibration_ids(data.parts["weights"])
+    weights = fingerprint([state_sha256(supernet), [ids_sha256(ids) for ids in batches]])
+    return evaluator(data.task, _shared_networks(data, supernet, batches), weights=weights)
 
 
-def _shared_networks(data: Data, supernet: Supernet) -> Start:
+def _shared_networks(data: Data, supernet: Supernet, calibration: Sequence[Ids]) -> Start:
     """An architecture's network with the shared weights, calibrated on images that trained them."""
-    count, size = CALIBRATION
-    ids = data.parts["weights"][: count * size]
     batches: dict[int, list[Tensor]] = {}
 
     def network(spec: ArchSpec) -> MetaNet:
         side = spec.resolution
         if side not in batches:
-            shown = data.images.batch(ids, side).contiguous(memory_format=channels_last)
-            batches[side] = [shown[i : i + size] for i in range(0, len(shown), size)]
+            shown = (data.images.batch(ids, side) for ids in calibration)
+            batches[side] = [images.contiguous(memory_format=channels_last) for images in shown]
         return supernet.extract(spec, supernet.calibrate(spec, batches[side]))
 
     return network
