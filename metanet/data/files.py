@@ -100,16 +100,17 @@ class FileImages:
         try:
             return rgb(self.root / self.files[i], upright=self.upright)
         except OSError as error:
-            raise _unreadable(self.name, self.root / self.files[i], error) from None
+            raise unreadable(self.name, self.root / self.files[i], error) from None
 
     def _size(self, path: str) -> int:
         try:
             return os.stat(path).st_size
         except OSError as error:
-            raise _unreadable(self.name, Path(path), error) from None
+            raise unreadable(self.name, Path(path), error) from None
 
 
-def _unreadable(name: str, path: Path, error: OSError) -> MetanetError:
+def unreadable(name: str, path: Path, error: OSError) -> MetanetError:
+    """The error for an image file that cannot be read."""
     reason = "it is missing" if not path.exists() else str(error)
     return MetanetError(f"an image of {name!r} cannot be read, {str(path)!r} ({reason}): get the file again")
 
