@@ -7,6 +7,8 @@ of these libraries, or MODULE:FUNCTION for a function of your own that gives a t
 
 import argparse
 
+from metanet.cli.setting import data_argument
+
 HELP = "score frozen networks with probes, report and compare"
 EXAMPLE = "metanet bench run --suite packaged --model timm:tf_efficientnet_lite0 --weights packaged"
 
@@ -94,7 +96,7 @@ def _weights_argument(parser: argparse.ArgumentParser, what: str) -> None:
 def _data_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     data = parser.add_argument_group(f"what {what} (default: --data mnist-5k)").add_mutually_exclusive_group()
     data.add_argument("--suite", metavar="NAME", help="packaged: real images that packages hold")
-    data.add_argument("--data", metavar="NAME", help="images of one package, split as in `metanet search`")
+    data_argument(data, said="; split as in `metanet search`")
     data.add_argument("--data-root", metavar="DIR", help="folder with data sets of GV-B: `metanet bench doctor`")
     parser.add_argument("--tasks", metavar="NAME[,NAME]", help="of the suite or the data root (default: all found)")
     parser.add_argument(

@@ -15,8 +15,8 @@ from torch import Tensor, channels_last
 
 from metanet.bench import ProbeEvaluator, Task, evaluator
 from metanet.blocks.initial import Init
-from metanet.cli.setting import split
-from metanet.data import Ids, ImageSource, Labelled, ids_sha256, load_images
+from metanet.cli.setting import batch_of, images_of, split
+from metanet.data import Ids, ImageSource, Labelled, ids_sha256
 from metanet.errors import MetanetError, unknown
 from metanet.model import MetaNet
 from metanet.pretrain import ExpertClassification, ExpertConfig
@@ -24,7 +24,7 @@ from metanet.runs import fingerprint, manifest, write_json
 from metanet.search_spaces import Space, Supernet, TrainingConfig, train_supernet
 from metanet.searchers import SAMPLERS, load_result
 from metanet.spec import ArchSpec
-from metanet.training import state_sha256
+from metanet.training import CHECKPOINT, state_sha256
 
 CALIBRATION = (2, 250)  # batches, and images a batch, for a sub-network's BatchNorm statistics
 FRESH = Init(layer_scale=0.1)  # attention is handicapped by the released 1e-6 in short runs
@@ -48,10 +48,28 @@ class Data:
 
 def data_of(name: str, side: int, seed: int) -> Data:
     """The labelled images of that name, split; networks without a resolution of their own see them at `side`."""
-    images = load_images(name)
+    images = images_of(name)
     parts = split(images, seed)
-    task = Task(name, "classification", "accuracy", images, parts["selection"], parts["test"], side)
+    task = Task(images.name, "classification", "accuracy", images, parts["selection"], parts["test"], side)
     return Data(images, parts, task)
+
+
+def begin(folder: Path, images: ImageSource) -> None:
+    """Writes down whose images a run is of. Raises MetanetError where work with others was begun."""
+    path, now = folder / "images.json", {"name": images.name, "images": len(images), "sha256": images.fingerprint}
+    worked = any(next(folder.rglob(name), None) for name in (CHECKPOINT, "*.journal"))
+    if not (path.exists() and worked):  # a broken image that ends the first try must not end the next ones
+        return write_json(path, now)
+    try:
+        then = json.loads(path.read_text())
+        same, count, name = then["sha256"] == now["sha256"], int(then["images"]), then["name"]
+    except (ValueError, KeyError, TypeError):
+        raise MetanetError(f"{str(path)!r} is damaged: delete it to go on with the images of {images.name!r}") from None
+    if not same:
+        raise MetanetError(
+            f"the run in {str(folder)!r} was begun with other images ({count:,} of {name!r} then, {len(images):,} of "
+            f"{images.name!r} now): put them back as they were, or choose another folder for the run"
+        )
 
 
 def check_budget(sampler: str, trials: int, retrain_seeds: int) -> None:
@@ -99,7 +117,8 @@ def shared_weights(
     quiet: bool | None,
 ) -> Supernet:
     """A supernet of the space, trained on networks that keep the constraints."""
-    config = TrainingConfig(rules=tuple(rules), steps=steps, constraints=constraints, seed=seed)
+    batch = batch_of(len(data.parts["weights"]))
+    config = TrainingConfig(rules=tuple(rules), steps=steps, batch_size=batch, constraints=constraints, seed=seed)
     supernet = Supernet(space, len(data.images.classes), seed=seed)
     return train_supernet(supernet, data.weights, config, out=folder / "supernet", quiet=quiet)
 
