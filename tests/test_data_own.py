@@ -136,13 +136,13 @@ def test_equal_files_are_there_once(pets):
     images = read_own(pets)
     assert [*images.files.files] == [*before.files.files] and images.fingerprint == before.fingerprint
     assert images.left_out == (
-        "2 of the 22 image files of 'my pets' equal others to the byte, as 'cat/aa.png' and 'cat/03.png', "
-        "and are left out"
+        "2 of the 22 image files of 'my pets' are left out for being equal to others to the byte, "
+        "as 'cat/aa.png' to 'cat/03.png'"
     )
     shutil.copy(pets / "cat/05.png", pets / "dog/also.png")
     images = read_own(pets)
     assert files_of(images, range(len(images))) == files_of(before, range(20)) - {"cat/05.png"}
-    assert images.left_out.endswith("left out, 2 of them because the equal ones are in different classes")
+    assert images.left_out.endswith("; 2 because the classes of the equal ones differ")
     (pets / "cat/05.png").unlink()
     (pets / "dog/also.png").unlink()
     assert read_own(pets).fingerprint == images.fingerprint  # whoever heeds the sentence may go on

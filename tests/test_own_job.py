@@ -77,7 +77,7 @@ def test_the_report_names_folder_and_classes(place):
         assert words in text
     for name in CLASSES:
         assert f"{name} 20 8 12 40" in text
-    assert "all 60 24 36 120" in text and "1 of the 121 image files of 'my digits' equal others" in text
+    assert "all 60 24 36 120" in text and "1 of the 121 image files of 'my digits' is left out" in text
     assert (place / "run/verdict.txt").read_text().strip() in text
 
 
@@ -89,7 +89,7 @@ def test_the_baselines_are_there(place):
 
 
 def test_copies_are_told_and_what_to_type_next_can_be_typed(here):
-    copies = "metanet: 1 of the 121 image files of 'my digits' equal others to the byte, as 'one/copy.png'"
+    copies = "metanet: 1 of the 121 image files of 'my digits' is left out for being equal to others"
     assert (here / "err").read_text().startswith(copies)
     hint = shlex.split((here / "out").read_text().strip().rpartition("then type: metanet ")[2])
     assert hint[-2:] == ["--data", "folder:my digits"]

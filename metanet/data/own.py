@@ -225,10 +225,10 @@ def _left_out(
         return ""
     first = known[gone[0]]
     twin = next(i for i, other in enumerate(known) if other == first and i != gone[0])
-    several = f", {contradictory:,} of them because the equal ones are in different classes" if contradictory else ""
+    several = f"; {contradictory:,} because the classes of the equal ones differ" if contradictory else ""
     return (
-        f"{len(gone):,} of the {len(files):,} image files of {name!r} equal others to the byte, as {files[gone[0]]!r} "
-        f"and {files[twin]!r}, and are left out{several}"
+        f"{len(gone):,} of the {len(files):,} image files of {name!r} {'is' if len(gone) == 1 else 'are'} left out for "
+        f"being equal to others to the byte, as {files[gone[0]]!r} to {files[twin]!r}{several}"
     )
 
 
