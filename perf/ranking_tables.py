@@ -1,6 +1,7 @@
 """What the tables on ranking say, and its plot."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,25 @@ def ranking() -> str:
 
 def ranking_report() -> str:
     """How the chosen rule orders the other half."""
-    about, rows = stored("ranking_report"), []
+    about = stored("ranking_report")
+    command = f"python perf/ranking.py report {about['options']['rule']!r}"
+    return markdown(order_rows(about, {by: NAMES[by] for by in SCORES}), f"{source(about, command)}; {TOLD}")
+
+
+def order_rows(about: dict[str, Any], scores: Mapping[str, str]) -> list[dict[str, str]]:
+    """A row for each score, with what it is above the costs by, for each cost, and for what no score can exceed.
+
+    scores   by their name in the result, what they are called
+    """
+    rows = []
     for row, other in _pairs(about):
-        for by in SCORES:
+        seed = "" if row["seed"] is None else f", seed {row['seed']}"
+        for by, name in scores.items():
             above = {f"above {NAMES[cost]} by": _above(row["taus"], by, cost) for cost in COSTS}
-            rows.append({"order by": f"{NAMES[by]}, seed {row['seed']}", **_taus(row, other, by), **above})
+            rows.append({"order by": f"{name}{seed}", **_taus(row, other, by), **above})
     first, blank = _pairs(about)[0], {f"above {NAMES[cost]} by": "–" for cost in COSTS}
     rows += [{"order by": NAMES[by], **_taus(*first, by), **blank} for by in COSTS]
-    rows += [{"order by": name, **cells, **blank} for name, cells in _ceilings(about)]
-    command = f"python perf/ranking.py report {about['options']['rule']!r}"
-    return markdown(rows, f"{source(about, command)}; {TOLD}")
+    return rows + [{"order by": name, **cells, **blank} for name, cells in _ceilings(about)]
 
 
 def plotted(table: pd.DataFrame, path: Path) -> Path:
@@ -92,7 +102,9 @@ def _pairs(about: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]
 def _taus(row: dict[str, Any], other: dict[str, Any], by: str) -> dict[str, str]:
     """Tau with the accuracy over all networks, with its interval, and inside each band; and with the cross-entropy."""
     found, crossed = ({one["where"]: one["tau"] for one in rows["taus"] if one["by"] == by} for rows in (row, other))
-    cells = {"all": _interval(found["all"])} | {name: f"{found[i]['mean']:.2f}" for i, name in enumerate(BANDS)}
+    cells = {"all": _interval(found["all"])} | {
+        name: f"{found[i]['mean']:.2f}" if i in found else "–" for i, name in enumerate(BANDS)
+    }
     return cells | {"all, by cross-entropy": _interval(crossed["all"])}
 
 

@@ -1,5 +1,6 @@
 """Samplers on benchmark tables: how far what they recommend is from the best, after so many evaluations.
 
+    python perf/samplers.py FOLDER [--part 0/2]      all cases of the stored table, from the folder of its files
     python perf/samplers.py TABLE --columns test_acc --cost flops --seeds 200
     python perf/samplers.py TABLE --columns test_acc --cost flops --limit "macs <= 40M"
     python perf/samplers.py TABLE --columns test_acc --cost flops --front
@@ -22,155 +23,27 @@ again; perf/results/samplers.json sums up all of them.
 
 import argparse
 import json
-import os
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-
 import numpy as np
-import optuna
-from nas_tables import Bench, load
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from nas_tables import load
+from sampling import NAMES, SEVERAL, allowed, missing, regrets, visits
 
 from metanet.runs import manifest, track, write_json
-from metanet.searchers.history import GENES
-from metanet.searchers.result import non_dominated
-from metanet.searchers.samplers import (
-    AgingEvolution,
-    Exhausted,
-    LocalSearch,
-    NativeSampler,
-    ParetoEvolution,
-    PolicyGradient,
-    PredictorGuided,
-    RandomFeasible,
-    RepeatFree,
-)
-from metanet.searchers.store import quiet_optuna
+from metanet.searchers.stores import quiet_optuna
 from metanet.stats import seeds_interval
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PIECES = ROOT / "perf" / "results" / "samplers.json", ROOT / "runs" / "samplers"
 BUDGETS = (25, 50, 100, 200)
 DEFAULT = "predictor"  # that the others are compared with
-
-Visit = tuple[int, float]  # which row, and what was seen
-
-
-PEERS: dict[str, Callable[[int], BaseSampler]] = {
-    "TPE": lambda seed: TPESampler(seed=seed),
-    "NSGA-II": lambda seed: NSGAIISampler(seed=seed, population_size=20),
-    "GP": lambda seed: GPSampler(seed=seed),
-    "TPE, repeat-free": lambda seed: RepeatFree(sampler=TPESampler(seed=seed)),
-    "NSGA-II, repeat-free": lambda seed: RepeatFree(sampler=NSGAIISampler(seed=seed, population_size=20)),
-    "GP, repeat-free": lambda seed: RepeatFree(sampler=GPSampler(seed=seed)),
-    # As published: a first population that is all random, and one random start.
-    "regularised evolution": lambda seed: AgingEvolution(population=50, tournament=10, first=50),
-    "plain local search": lambda seed: LocalSearch(first=1),
-}
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "random": lambda seed: RandomFeasible(),
-    "evolution": lambda seed: AgingEvolution(),
-    "local": lambda seed: LocalSearch(),
-    "pareto": lambda seed: ParetoEvolution(),
-    "policy": lambda seed: PolicyGradient(),
-    "predictor": lambda seed: PredictorGuided(),
-    **PEERS,
-}
-SEVERAL = ("random", "pareto", "predictor", *(name for name in PEERS if name[:2] in ("TP", "NS", "GP")))
-
-
-def visits(
-    bench: Bench, name: str, seed: int, limit: str | None, front: bool, evaluations: int
-) -> tuple[list[Visit], float]:
-    """What a search evaluates, in order, and the seconds of its proposals."""
-    table, sampler = bench.table, SAMPLERS[name](seed)
-    if isinstance(sampler, NativeSampler):
-        sampler = sampler.bound(table, limit, seed)
-    study = optuna.create_study(directions=["maximize", "minimize"][: 1 + front], sampler=sampler)
-    found: list[Visit] = []
-    times: dict[int, int] = {}
-    seconds = 0.0
-    while len(found) < evaluations:
-        begin = time.process_time()
-        trial = study.ask()
-        try:
-            row = table.suggest(trial)
-        except Exhausted:
-            break
-        seconds += time.process_time() - begin
-        place = bench.place(row.indices)
-        trial.set_user_attr(GENES, row.indices)
-        if limit is not None:
-            trial.set_constraint("limit", 0.0 if table.feasible(row, limit) else 1.0)
-        seen = bench.query(place, seed, times.get(place, 0))
-        times[place] = times.get(place, 0) + 1
-        found.append((place, seen))
-        study.tell(trial, [seen, table.price(row)["macs"]] if front else seen)
-    return found, seconds
-
-
-def allowed(bench: Bench, limit: str | None) -> np.ndarray:
-    """(rows,) which rows keep the limit."""
-    keep = np.zeros(bench.table.size, bool)
-    keep[[bench.place(row) for row in bench.table.allowed(limit).tolist()]] = True
-    return keep
-
-
-def means(found: list[Visit], keep: np.ndarray) -> dict[int, float]:
-    """What was seen of each feasible row, on average, in the order of first sight."""
-    seen: dict[int, list[float]] = {}
-    for place, value in found:
-        if keep[place]:
-            seen.setdefault(place, []).append(value)
-    return {place: float(np.mean(values)) for place, values in seen.items()}
-
-
-def regrets(
-    bench: Bench, seed: int, found: list[Visit], keep: np.ndarray, budgets: Sequence[int]
-) -> dict[str, list[float]]:
-    """Regret and excess at each budget; the worst where nothing feasible was evaluated."""
-    truth = bench.truth
-    best = int(np.flatnonzero(keep)[truth[keep].argmax()])
-    result: dict[str, list[float]] = {"regret": [], "excess": []}
-    for budget in budgets:
-        seen = means(found[:budget], keep)
-        chosen = max(seen, key=lambda place: seen[place]) if seen else int(np.flatnonzero(keep)[truth[keep].argmin()])
-        regret = float(truth[best] - truth[chosen])
-        with_best = {**seen, best: seen.get(best, bench.query(best, seed, 0))}
-        told = float(truth[best] - truth[max(with_best, key=lambda place: with_best[place])])
-        result["regret"].append(regret)
-        result["excess"].append(regret - told)
-    return result
-
-
-def missing(bench: Bench, found: list[Visit], budgets: Sequence[int]) -> dict[str, list[float]]:
-    """The share of the true front's hypervolume that the seen front lacks, at each budget."""
-    macs = bench.table.priced(bench.table.allowed())["macs"].astype(float)
-    corner = np.array([bench.truth.min(), macs.max()])
-    whole = _volume(np.column_stack([bench.truth, macs]), corner)
-    lacks = []
-    for budget in budgets:
-        seen = means(found[:budget], np.ones(len(macs), bool))
-        points = np.array([[-value, macs[place]] for place, value in seen.items()])
-        places = np.array(list(seen))[non_dominated(points)]
-        lacks.append(1 - _volume(np.column_stack([bench.truth[places], macs[places]]), corner) / whole)
-    return {"missing": lacks}
-
-
-def _volume(points: np.ndarray, corner: np.ndarray) -> float:
-    """Area that points (value, cost) dominate, down to a worst value and up to a highest cost."""
-    area, top = 0.0, corner[0]
-    for value, cost in sorted(points.tolist(), key=lambda point: (point[1], -point[0])):
-        if value > top:
-            area += (value - top) * (corner[1] - cost)
-            top = value
-    return float(area)
+TASKS = ("class_scene", "class_object", "room_layout", "jigsaw", "segmentsemantic", "normal", "autoencoder")
+SLOW = {"GP": (10, 100), "GP, repeat-free": (10, 100)}  # seeds a process, and evaluations: 0.1 to 0.5 s a proposal
 
 
 def pieces() -> Iterator[dict[str, Any]]:
@@ -215,42 +88,96 @@ def _intervals(values: list[list[float]]) -> list[list[float]]:
     return [[float(f"{number:.5g}") for number in (one.mean, one.low, one.high)] for one in found]
 
 
+@dataclass(frozen=True)
+class Case:
+    """One comparison: a table, what is climbed, and under which limit or against which cost.
+
+    columns   of several the mean rank
+    key       the column of a CSV file that names the architecture; the first one where None
+    minimize  less of the columns is better
+    """
+
+    file: Path
+    columns: Sequence[str]
+    cost: str | None = None
+    limit: str | None = None
+    front: bool = False
+    key: str | None = None
+    minimize: bool = False
+
+    @property
+    def name(self) -> str:
+        """How rows and files call it."""
+        what = "+".join(self.columns) if len(self.columns) < 3 else f"mean rank of {len(self.columns)}"
+        more = f", {self.limit}" if self.limit else ", front" * self.front
+        return f"{self.file.name.partition('.')[0]}: {what}{more}"
+
+    @property
+    def path(self) -> Path:
+        """The file of its runs."""
+        return PIECES / f"{re.sub(r'[^a-z0-9]+', '-', self.name.lower())}.jsonl"
+
+
+def cases(folder: Path) -> list[Case]:
+    """What the stored table compares, of the files that the folder has."""
+    macro, micro = folder / "nas_bench_macro_cifar10.json.gz", folder / "tnb101_micro_val.csv.gz"
+    rules: tuple[dict[str, Any], ...] = ({}, {"limit": "macs <= 40M"}, {"front": True})
+    found = [Case(macro, ["test_acc"], "flops", **rule) for rule in rules]
+    found += [Case(micro, columns) for columns in (*([task] for task in TASKS), TASKS)]
+    return [case for case in found if case.file.exists()]
+
+
 def arguments() -> argparse.Namespace:
     """What to run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("table", type=Path, help="a file of results, see perf/nas_tables.py")
-    parser.add_argument("--columns", nargs="+", required=True, help="what is climbed; of several the mean rank")
+    parser.add_argument(
+        "table", type=Path, help="a file of results (perf/nas_tables.py), or a folder: all cases of the stored table"
+    )
+    parser.add_argument("--columns", nargs="+", help="what is climbed; of several the mean rank")
     parser.add_argument("--key", help="the column of a CSV file that names the architecture")
     parser.add_argument("--cost", help="the column that is the table's MACs")
     parser.add_argument("--limit", help='constraints, such as "macs <= 40M"')
     parser.add_argument("--front", action="store_true", help="two objectives: the column and the cost")
     parser.add_argument("--minimize", action="store_true", help="less of the columns is better")
-    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=None, metavar="NAME")
+    parser.add_argument("--samplers", nargs="+", choices=NAMES, default=None, metavar="NAME")
     parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--part", default="0/1", help="K/N: of the seeds those that leave K when divided by N")
     parser.add_argument("--evaluations", type=int, choices=BUDGETS, default=BUDGETS[-1], help="of each search")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not options.table.is_dir() and not options.columns:
+        parser.error("--columns says what of the table is climbed")
+    return options
+
+
+def run(case: Case, names: Sequence[str] | None, seeds: Sequence[int], most: int) -> None:
+    """Runs what is not there yet of a case."""
+    bench = load(case.file, case.columns, key=case.key, cost=case.cost, sign=-1 if case.minimize else 1)
+    done = {(p["case"], p["sampler"], p["seed"]): p["evaluations"] for p in pieces()}
+    keep = allowed(bench, case.limit)
+    case.path.parent.mkdir(parents=True, exist_ok=True)
+    work = [(name, seed) for seed in seeds for name in names or (SEVERAL if case.front else NAMES)]
+    for name, seed in track(work, case.name):
+        few, short = SLOW.get(name, (len(seeds), most))
+        evaluations = min(most, short)
+        if seed not in seeds[:few] or done.get((case.name, name, seed), 0) >= evaluations:
+            continue
+        budgets = [budget for budget in BUDGETS if budget <= evaluations]
+        found, seconds = visits(bench, name, seed, case.limit, case.front, evaluations)
+        told = missing(bench, found, budgets) if case.front else regrets(bench, seed, found, keep, budgets)
+        piece = {"case": case.name, "sampler": name, "seed": seed, "evaluations": evaluations}
+        with case.path.open("a") as file:
+            file.write(json.dumps({**piece, "seconds": seconds, **told}) + "\n")
 
 
 def main() -> None:
     """Runs what is not there yet, then sums up all that is."""
     options = arguments()
-    bench = load(options.table, options.columns, key=options.key, cost=options.cost, sign=-1 if options.minimize else 1)
-    what = "+".join(options.columns) if len(options.columns) < 3 else f"mean rank of {len(options.columns)}"
-    case = ": ".join([bench.table.name, what + (f", {options.limit}" if options.limit else ", front" * options.front)])
-    path = PIECES / f"{re.sub(r'[^a-z0-9]+', '-', case.lower())}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = {(p["case"], p["sampler"], p["seed"]) for p in pieces() if p["evaluations"] >= options.evaluations}
-    budgets = [budget for budget in BUDGETS if budget <= options.evaluations]
-    names = options.samplers or list(SEVERAL if options.front else SAMPLERS)
-    work = [(name, seed) for seed in range(options.seeds) for name in names if (case, name, seed) not in done]
-    keep = allowed(bench, options.limit)
+    own = (options.cost, options.limit, options.front, options.key, options.minimize)
+    chosen = cases(options.table) if options.table.is_dir() else [Case(options.table, options.columns, *own)]
+    part, parts = map(int, options.part.split("/"))
     with quiet_optuna():
-        for name, seed in track(work, case):
-            found, seconds = visits(bench, name, seed, options.limit, options.front, options.evaluations)
-            told = missing(bench, found, budgets) if options.front else regrets(bench, seed, found, keep, budgets)
-            piece = {"case": case, "sampler": name, "seed": seed, "evaluations": options.evaluations}
-            with path.open("a") as file:
-                file.write(json.dumps({**piece, "seconds": seconds, **told}) + "\n")
+        for case in chosen:
+            run(case, options.samplers, range(part, options.seeds, parts), options.evaluations)
     write_json(RESULTS, manifest({"budgets": BUDGETS, "default": DEFAULT}, **summary()))
 
 

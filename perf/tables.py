@@ -12,9 +12,10 @@ from family_tables import family, retrodicted, retrodiction
 from gvb_tables import gvb_layout, gvb_tasks, packaged_scores, packaged_times, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
+from proxy_tables import proxies, proxies_report
 from ranking_tables import ranking, ranking_report, truth
 from rule_tables import rules
-from sampler_tables import samplers
+from sampler_tables import samplers, samplers_short
 from space_tables import exact, space_costs, space_draws, space_others, spaces
 from speed_tables import basics, forward, latency, limits, precision, supernet
 
@@ -33,6 +34,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "family_score": family_score,
     "times": times,
     "samplers": samplers,
+    "samplers_short": samplers_short,
     "forward": forward,
     "limits": limits,
     "latency": latency,
@@ -48,6 +50,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "truth": truth,
     "ranking": ranking,
     "ranking_report": ranking_report,
+    "proxies": proxies,
+    "proxies_report": proxies_report,
     "gvb_tasks": gvb_tasks,
     "gvb_layout": gvb_layout,
     "packaged_scores": packaged_scores,

@@ -3,9 +3,10 @@
 from metanet.searchers.coefficients import CoefficientGrid, Growth, coefficient_grid
 from metanet.searchers.controls import Controls, controls
 from metanet.searchers.evaluate import Evaluator
-from metanet.searchers.executor import Executor, InProcess, Outcome
+from metanet.searchers.executors import Executor, InProcess, LocalProcesses, Outcome
 from metanet.searchers.family import FamilySearch, RungSearch, search_family
 from metanet.searchers.kept import Tried
+from metanet.searchers.looks import AsynchronousHalving
 from metanet.searchers.result import Scored, SearchResult
 from metanet.searchers.samplers import (
     SAMPLERS,
@@ -24,6 +25,7 @@ from metanet.searchers.table import ChoiceTable
 __all__ = [
     "SAMPLERS",
     "AgingEvolution",
+    "AsynchronousHalving",
     "ChoiceTable",
     "CoefficientGrid",
     "Controls",
@@ -32,6 +34,7 @@ __all__ = [
     "FamilySearch",
     "Growth",
     "InProcess",
+    "LocalProcesses",
     "LocalSearch",
     "Outcome",
     "ParetoEvolution",

@@ -1,13 +1,16 @@
 """What a search must beat at an equal budget: chance, and "the bigger the better"."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+from optuna.pruners import BasePruner
+
 from metanet.errors import MetanetError
 from metanet.searchers.evaluate import Evaluator
-from metanet.searchers.executor import Executor
+from metanet.searchers.executors import Executor
+from metanet.searchers.looks import FULL
 from metanet.searchers.result import Scored, SearchResult
 from metanet.searchers.samplers import RandomFeasible
 from metanet.searchers.search import search
@@ -31,6 +34,9 @@ def controls(
     trials: int = 200,
     store: str | os.PathLike[str] = "runs/first/random.journal",
     executor: Executor | None = None,
+    fidelities: Sequence[float] = FULL,
+    pruner: BasePruner | None = None,
+    cache: str | os.PathLike[str] | None = None,
     seed: int = 0,
     max_failures: int = 5,
     quiet: bool | None = None,
@@ -49,6 +55,9 @@ def controls(
         trials=trials,
         store=store,
         executor=executor,
+        fidelities=fidelities,
+        pruner=pruner,
+        cache=cache,
         seed=seed,
         max_failures=max_failures,
         quiet=quiet,

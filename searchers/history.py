@@ -19,6 +19,7 @@ ANSWERED_BY = "answered_by"  # number of the earlier trial whose result this is
 METRICS = "metrics"  # everything the evaluator returned
 SECONDS = "seconds"  # wall time of the evaluation
 REASON = "reason"  # why the evaluation failed
+WORKER = "worker"  # who will tell the result, where several processes search in one store
 # On the study:
 OPTIONS = "search"  # what the study belongs to; a search with other options is refused
 STOPPED = "stopped"  # why there is nothing more to propose

@@ -10,7 +10,7 @@ from typing import Any
 from metanet.errors import MetanetError
 from metanet.runs import open_run, plain, write_json
 from metanet.searchers.evaluate import Evaluator
-from metanet.searchers.executor import attempt, judged
+from metanet.searchers.executors import attempt, judged
 from metanet.spec import ArchSpec
 
 

@@ -19,6 +19,7 @@ from metanet.searchers.history import (
     slot_of,
 )
 from metanet.searchers.space import S, SearchSpace
+from metanet.searchers.stores import Store
 
 POOL = 128  # feasible architectures among which an infeasible suggestion finds its nearest
 
@@ -32,13 +33,15 @@ class Proposal(Generic[S]):
     answer: FrozenTrial | None
 
 
-def propose(study: optuna.Study, space: SearchSpace[S], constraints: str | None, seed: int) -> Proposal[S]:
-    """Asks the study's sampler and records what will be evaluated.
+def propose(store: Store, space: SearchSpace[S], constraints: str | None, seed: int) -> Proposal[S]:
+    """Asks the study's sampler and records what will be evaluated, within a claim of the store.
 
     A native sampler's suggestion is taken as it is. Another sampler's may be infeasible, then the nearest of a pool of
     feasible ones takes its place; or known, then the study answers.
     """
+    study = store.study
     trial = study.ask()
+    store.mine(trial)
     slot = slot_of(study, trial.number)
     known = proposed(space, study)
     spec = space.suggest(trial)

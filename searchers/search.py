@@ -1,25 +1,24 @@
 """The search: a space, an evaluator and a sampler meet in a study that survives its process."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Generic
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import optuna
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
 
 from metanet.errors import MetanetError, unknown
+from metanet.searchers.cache import cache_in
 from metanet.searchers.evaluate import Evaluator, as_evaluator
-from metanet.searchers.executor import Executor, InProcess, Outcome, judged
-from metanet.searchers.history import METRICS, OPTIONS, REASON, SECONDS, STOPPED, complete, live
-from metanet.searchers.journal import Journal
-from metanet.searchers.progress import Progress, progress
-from metanet.searchers.propose import propose
+from metanet.searchers.executors import Executor, InProcess
+from metanet.searchers.history import OPTIONS
+from metanet.searchers.looks import FULL, AsynchronousHalving, Looking, check_fidelities
+from metanet.searchers.progress import progress
 from metanet.searchers.result import SearchResult
-from metanet.searchers.samplers import SAMPLERS, Exhausted, NativeSampler, PredictorGuided
+from metanet.searchers.run import Run
+from metanet.searchers.samplers import SAMPLERS, NativeSampler, PredictorGuided
 from metanet.searchers.space import S, SearchSpace
-from metanet.searchers.store import open_study, quiet_optuna, read_study
+from metanet.searchers.stores import open_study, quiet_optuna, read_study
 
 DIRECTIONS = ("maximize", "minimize")
 
@@ -34,6 +33,9 @@ def search(
     trials: int = 200,
     store: str | os.PathLike[str] = "runs/first/study.journal",
     executor: Executor | None = None,
+    fidelities: Sequence[float] = FULL,
+    pruner: BasePruner | None = None,
+    cache: str | os.PathLike[str] | None = None,
     seed: int = 0,
     max_failures: int = 5,
     quiet: bool | None = None,
@@ -47,8 +49,13 @@ def search(
                   PredictorGuided; Optuna's may suggest the infeasible (repaired) or the known (answered by the study)
     trials        how many the study holds in the end: the same call again goes on with an interrupted study, a call
                   with more trials extends a finished one
-    store         an Optuna journal file
+    store         an Optuna journal file; or postgresql://USER@HOST/DATABASE#STUDY, in which several processes on any
+                  hosts may search at the same time, by the same call
     executor      where to evaluate; None evaluates here, one after the other
+    fidelities    growing shares of the full evaluation, the last one 1, as (0.1, 0.3, 1.0): an architecture is looked
+                  at with each in turn for as long as the pruner lets it; all are compared on the same samples
+    pruner        of Optuna, or None for AsynchronousHalving; its steps are thousandths of the full fidelity
+    cache         a folder in which evaluations are kept for other studies with the same evaluator and space
     seed          with a native sampler and one evaluation at a time, equal seeds give equal studies, interrupted or not
     max_failures  so many failed evaluations in a row end the search
     quiet         no progress bar; None: where stderr is not a terminal
@@ -59,12 +66,13 @@ def search(
     objectives = {"accuracy": "maximize"} if objectives is None else objectives
     _check_arguments(objectives, trials, seed, max_failures)
     evaluator = as_evaluator(evaluate, objectives)
-    chosen = _sampler(sampler)
+    check_fidelities(fidelities, evaluator, objectives)
+    chosen, pruner = _sampler(sampler), pruner or AsynchronousHalving()
     if isinstance(chosen, NativeSampler):
         chosen.check_objectives(len(objectives))
         chosen = chosen.bound(space, constraints, seed)
     space.sample(1, constraints, seed=seed)  # what cannot be kept is said before anything is written
-    options = {
+    options: dict[str, Any] = {
         "space": space.name,
         "space_fingerprint": space.fingerprint,
         "constraints": constraints,
@@ -73,11 +81,14 @@ def search(
         "seed": seed,
         "evaluator": evaluator.fingerprint,
     }
-    with quiet_optuna(), open_study(store, options, chosen) as (study, journal):
-        run = _Run(study, journal, space, constraints, objectives, seed, trials)
+    if len(fidelities) > 1:
+        options |= {"fidelities": list(fidelities), "pruner": _described(pruner)}
+    looking = Looking(evaluator, None if cache is None else cache_in(cache, space, evaluator))
+    with quiet_optuna(), open_study(store, options, chosen, pruner) as opened:
+        run = Run(opened, space, constraints, objectives, seed, trials, fidelities)
         with progress(trials, quiet) as bar:
-            run.loop(evaluator, executor or InProcess(), max_failures, bar)
-    return SearchResult(study, space)
+            run.loop(looking, executor or InProcess(), max_failures, bar)
+    return SearchResult(opened.study, space)
 
 
 def load_result(store: str | os.PathLike[str], space: SearchSpace[S]) -> SearchResult[S]:
@@ -94,86 +105,6 @@ def load_result(store: str | os.PathLike[str], space: SearchSpace[S]) -> SearchR
             "give the space that was searched, with the genes that were fixed"
         )
     return SearchResult(study, space)
-
-
-@dataclass(frozen=True)
-class _Run(Generic[S]):
-    study: optuna.Study
-    journal: Journal
-    space: SearchSpace[S]
-    constraints: str | None
-    objectives: Mapping[str, str]
-    seed: int
-    trials: int
-    running: dict[S, optuna.Trial] = field(default_factory=dict)
-
-    def loop(self, evaluator: Evaluator[S], executor: Executor, max_failures: int, bar: Progress) -> None:
-        """Proposes, has evaluated and tells until the study is full."""
-        failures = 0
-        bar(len(live(self.study)), self._standing())
-        for outcome in executor.map(evaluator, self.proposals()):
-            reason = self.tell(outcome)
-            bar(len(live(self.study)) - len(self.running), self._standing())
-            failures = failures + 1 if reason else 0
-            if failures == max_failures:
-                raise MetanetError(
-                    f"{failures} evaluations in a row failed, the last one with {reason!r}: mend the evaluator and run "
-                    f"the same search again, the study {str(self.journal.path)!r} goes on from here"
-                )
-
-    def proposals(self) -> Iterator[S]:
-        """Architectures to evaluate; known ones are answered on the way."""
-        while STOPPED not in self.study.user_attrs and len(live(self.study)) < self.trials:
-            try:
-                with self.journal.batch():
-                    proposal = propose(self.study, self.space, self.constraints, self.seed)
-                    if proposal.answer is not None:
-                        self._answer(proposal.trial, proposal.answer)
-            except Exhausted as end:
-                self.study.set_user_attr(STOPPED, str(end))
-                return
-            if proposal.answer is None:
-                self.running[proposal.spec] = proposal.trial
-                yield proposal.spec
-
-    def tell(self, outcome: Outcome[S]) -> str | None:
-        """Records an outcome; the reason where it is a failure."""
-        trial = self.running.pop(outcome.spec)
-        metrics, reason = judged(outcome, self.objectives)
-        with self.journal.batch():
-            trial.set_user_attr(SECONDS, outcome.seconds)
-            if metrics is None:
-                trial.set_user_attr(REASON, reason)
-                self._finish(trial, None)
-            else:
-                trial.set_user_attr(METRICS, metrics)
-                self._finish(trial, [metrics[name] for name in self.objectives])
-        return reason
-
-    def _answer(self, trial: optuna.Trial, known: FrozenTrial) -> None:
-        if known.values is None:
-            trial.set_user_attr(REASON, known.user_attrs.get(REASON, f"trial {known.number} is at it"))
-        else:
-            trial.set_user_attr(METRICS, known.user_attrs[METRICS])
-        self._finish(trial, known.values)
-
-    def _finish(self, trial: optuna.Trial, values: list[float] | None) -> None:
-        try:
-            self.study.tell(trial, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE)
-        except RuntimeError as error:  # a sampler with a finite grid stops `study.optimize` so, after the telling
-            if "Study.stop" not in str(error):
-                raise
-            self.study.set_user_attr(STOPPED, f"{self.study.sampler} has nothing more to propose")
-
-    def _standing(self) -> str:
-        scored = complete(self.study)
-        if not scored:
-            return ""
-        if len(self.objectives) > 1:
-            return f"{len(scored)} scored"
-        ((name, direction),) = self.objectives.items()
-        best = (max if direction == "maximize" else min)(trial.values[0] for trial in scored)
-        return f"best {name} {best:.4g}"
 
 
 def _check_arguments(objectives: Mapping[str, str], trials: int, seed: int, max_failures: int) -> None:
@@ -197,3 +128,8 @@ def _sampler(sampler: str | BaseSampler | None) -> BaseSampler:
     if sampler not in SAMPLERS:
         raise unknown("sampler", sampler, SAMPLERS)
     return SAMPLERS[sampler]()
+
+
+def _described(pruner: BasePruner) -> str:
+    """A pruner as options of a study name it; Optuna's do not tell their own options."""
+    return str(pruner) if isinstance(pruner, AsynchronousHalving) else type(pruner).__name__

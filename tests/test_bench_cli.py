@@ -12,6 +12,7 @@ from metanet.bench import Task, suites
 from metanet.cli import bench_networks, main
 from metanet.data import ArrayImages
 from metanet.errors import MetanetError
+from metanet.factory import create
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(60) % 3
@@ -199,3 +200,31 @@ def test_networks_stand_beside_those_of_a_suite(monkeypatch):
     assert list(plain) == ["a.json"]
     with pytest.raises(MetanetError, match="got 'timm:x' twice"):
         bench_networks.entrants(SimpleNamespace(**args | {"networks": ["timm:x"]}))
+
+
+def test_proxies_of_architectures_as_a_table_and_as_json(here, capsys):
+    line = "bench proxies net.json mn1/s8/h16/r8/fmb3:1x8:e3 --batch 8 --repeats 2 --proxies snip,params"
+    code, out, err = said(line, capsys)
+    lines = [" ".join(row.split()) for row in out.splitlines()]
+    assert code == 0 and err == "" and "2 initialisations, 8 images of mnist-5k for each" in lines[0]
+    counted = [create(name, num_classes=10) for name in ("net.json", "mn1/s8/h16/r8/fmb3:1x8:e3")]
+    sizes = [f"{sum(p.numel() for p in net.parameters()):,}" for net in counted]
+    assert f"params {sizes[0]} {sizes[1]}" in lines and any(row.startswith("snip ") and "±" in row for row in lines)
+    code, out, _ = said(f"{line} --json", capsys)
+    found = json.loads(out)
+    assert [row["network"] for row in found] == ["net.json", "mn1/s8/h16/r8/fmb3:1x8:e3"]
+    assert found[0]["params"] == float(sizes[0].replace(",", "")) and found[0]["snip"] > found[0]["snip.se"] > 0
+    assert found[0]["id"] == counted[0].spec.id
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("bench proxies net.json --proxies snap", "unknown proxy 'snap': did you mean 'snip'"),
+        ("bench proxies net.json --repeats 0", "a proxy needs at least 1 initialisation and 4 images for each, got"),
+        ("bench proxies nowhere", "unknown model 'nowhere'"),
+    ],
+)
+def test_mistakes_with_proxies_get_one_sentence(here, line, sentence, capsys):
+    code, out, err = said(line, capsys)
+    assert code == 2 and sentence in err and err.startswith("metanet: ") and out == ""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -117,6 +118,18 @@ def test_what_is_held_is_never_changed_and_never_more_than_the_limit(pets):
     images.batch(np.arange(20), View(8, mean=(0.0,) * 3, std=(1.0,) * 3))
     (squares,) = images._squares.values()
     assert squares.nbytes == 20 * 3 * 8 * 8 * 4 and replace(images, held=20 * 3 * 8 * 8 * 4 - 1)._fits(8) is False
+
+
+def test_other_processes_get_the_same_numbers_wherever_they_work(pets, monkeypatch, tmp_path):
+    monkeypatch.chdir(pets.parent)
+    images, ids = read_own(pets.name), np.arange(20)
+    sent = [cloudpickle.dumps(images)]
+    expected = images.batch(ids, 8)
+    sent.append(cloudpickle.dumps(images))
+    monkeypatch.chdir(tmp_path.parent)
+    for one in map(cloudpickle.loads, sent):
+        torch.testing.assert_close(one.batch(ids, 8), expected, rtol=0, atol=0)
+        assert one.fingerprint == images.fingerprint
 
 
 def test_photos_are_shown_upright(tmp_path):

@@ -19,8 +19,8 @@ from metanet.data import IMAGES, job_split
 
 DIGITS = load_digits()
 CLASSES = ("four", "one", "zero")
-SMALL = ["--supernet-steps", "3", "--trials", "2", "--epochs", "1", "--retrain-seeds", "2", "--percents", "100"]
-SMALL += ["--constraints", "macs <= 1M, params <= 80k"]
+QUICK = ["--supernet-steps", "3", "--trials", "2", "--epochs", "1", "--retrain-seeds", "2"]
+SMALL = [*QUICK, "--percents", "100", "--constraints", "macs <= 1M, params <= 80k"]
 FAMILY = ["--to", "params = 120k", "--rungs", "2", "--coefficients", "1.2,1.1", "--within", "0.3", "--tolerance", "0.2"]
 
 
@@ -164,29 +164,29 @@ def test_every_command_that_takes_data_takes_a_folder(here, tmp_path, capsys):
     hint = shlex.split(capsys.readouterr().out.partition("type: metanet ")[2])
     assert parser().parse_args(hint).data == data
     assert json.loads((out / "manifest.json").read_text())["options"]["batch_size"] == 60  # all there are, below 64
+    few = ["--proxies", "naswot", "--repeats", "1", "--batch", "30"]
+    assert main(["bench", "proxies", spec, "--data", data, *few]) == 0
+    assert "30 images of my digits for each" in re.sub(r"\s+", " ", capsys.readouterr().out)
     assert main(["pretrain", spec, "--data", data, "--epochs", "1", "--out", str(tmp_path / "expert")]) == 0
     assert capsys.readouterr().out.endswith("weights.safetensors --data 'folder:my digits'\n")
     assert weights.provenance(tmp_path / "expert/weights.safetensors")["task"] == "my digits"
-    small = [
-        "--trials",
-        "1",
-        "--supernet-steps",
-        "2",
-        "--epochs",
-        "1",
-        "--retrain-seeds",
-        "2",
-        "--anchor",
-        spec,
-        *FAMILY,
-    ]
-    assert main(["family", *small, "--evaluate", data, "--out", str(tmp_path / "family")]) == 0
+    assert (
+        main(["family", "--anchor", spec, *FAMILY, *QUICK, "--evaluate", data, "--out", str(tmp_path / "family")]) == 0
+    )
     page = text_of(tmp_path / "family/report.html")
     assert "on my digits" in page and "on the 36 test images of my digits" in page and "zero 20 8 12 40" in page
 
 
 def test_the_help_names_all_data(capsys):
-    for command in (["search"], ["supernet", "train"], ["pretrain"], ["bench", "run"], ["bench", "leaks"], ["family"]):
+    for command in (
+        ["search"],
+        ["supernet", "train"],
+        ["pretrain"],
+        ["bench", "run"],
+        ["bench", "leaks"],
+        ["bench", "proxies"],
+        ["family"],
+    ):
         with pytest.raises(SystemExit):
             main([*command, "--help"])
         said = re.sub(r"\s+", " ", capsys.readouterr().out).replace("- ", "-")

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metanet.errors import MetanetError
@@ -13,6 +14,7 @@ from metanet.errors import MetanetError
 sys.path.insert(0, str(Path(__file__).parents[1] / "perf"))
 import nas_tables
 import samplers
+import sampling
 
 ROWS = {"00": [5.0, 7.0], "01": [1.0, 1.0], "10": [9.0, 3.0], "11": [8.0, 8.0]}
 MACS = {"00": 10, "01": 20, "10": 30, "11": 40}
@@ -56,16 +58,16 @@ def test_regret_is_that_of_the_best_seen_mean_and_excess_that_of_not_having_seen
     bench: nas_tables.Bench,
 ) -> None:
     budgets = (1, 2, 3, 4)
-    every = samplers.allowed(bench, None)
+    every = sampling.allowed(bench, None)
     # First 01 (true 1), then 10, lucky (seen 9, true 6), then 10 again, unlucky (mean 6), then the best.
     found = [(1, 1.0), (2, 9.0), (2, 3.0), (3, 8.0)]
-    told = samplers.regrets(bench, 0, found, every, budgets)
+    told = sampling.regrets(bench, 0, found, every, budgets)
     assert told["regret"] == [7, 2, 2, 0]
     # Beside a lucky 9 the best, seen as 8, would not have been recommended: no excess at 2.
     assert told["excess"] == [7, 0, 2, 0]
-    capped = samplers.allowed(bench, "macs <= 20")
-    assert samplers.regrets(bench, 0, found, capped, budgets)["regret"] == [5, 5, 5, 5]
-    assert samplers.regrets(bench, 0, [(3, 8.0)], capped, budgets)["regret"] == [
+    capped = sampling.allowed(bench, "macs <= 20")
+    assert sampling.regrets(bench, 0, found, capped, budgets)["regret"] == [5, 5, 5, 5]
+    assert sampling.regrets(bench, 0, [(3, 8.0)], capped, budgets)["regret"] == [
         5,
         5,
         5,
@@ -77,22 +79,22 @@ def test_what_is_missing_of_the_hypervolume_is_the_area_by_hand(
     bench: nas_tables.Bench,
 ) -> None:
     # The corner is (1, 40). The true front is 00 (6, 10) and 11 (8, 40): 5 x 30 + 2 x 0 = 150. 10 alone: 5 x 10 = 50.
-    told = samplers.missing(bench, [(2, 9.0), (0, 5.0)], (1, 2))
+    told = sampling.missing(bench, [(2, 9.0), (0, 5.0)], (1, 2))
     assert told["missing"] == pytest.approx([1 - 50 / 150, 0])
 
 
 def test_every_sampler_runs_and_equal_seeds_see_equal_results(
     bench: nas_tables.Bench,
 ) -> None:
-    for name in samplers.SAMPLERS:
-        found, seconds = samplers.visits(bench, name, 0, "macs <= 30", False, 3)
+    for name in sampling.SAMPLERS:
+        found, seconds = sampling.visits(bench, name, 0, "macs <= 30", False, 3)
         assert seconds > 0
         assert {value for place, value in found if place == 1} <= {1.0}
-        assert samplers.visits(bench, name, 0, "macs <= 30", False, 3)[0] == found
+        assert sampling.visits(bench, name, 0, "macs <= 30", False, 3)[0] == found
         if name not in ("TPE", "NSGA-II", "GP"):
             assert sorted(place for place, _ in found) == [0, 1, 2]
     for name in samplers.SEVERAL:
-        assert len(samplers.visits(bench, name, 0, None, True, 3)[0]) == 3
+        assert len(sampling.visits(bench, name, 0, None, True, 3)[0]) == 3
 
 
 def test_runs_are_summed_up_with_paired_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,3 +112,18 @@ def test_runs_are_summed_up_with_paired_differences(tmp_path: Path, monkeypatch:
     assert [mean for mean, *_ in found["TPE"]["mean"]] == [4.5, 1.5]  # the second of the two seeds that went so far
     assert found["TPE"]["over default"] == [[1, 1, 1]]
     assert samplers.summary()["seconds a proposal"]["TPE"] == pytest.approx(0.004)
+
+
+@pytest.mark.parametrize("limit", [None, "macs <= 20"])
+def test_pymoo_climbs_by_generations_and_keeps_the_limit_in_the_end(limit: str | None, tmp_path: Path) -> None:
+    names = [f"{i:08b}" for i in range(256)]
+    records = {name: {"acc": float(name.count("1")), "flops": 10 * name.count("1")} for name in names}
+    (tmp_path / "t.json").write_text(json.dumps(records))
+    bench = nas_tables.load(tmp_path / "t.json", ["acc"], cost="flops")
+    found, _ = sampling.visits(bench, sampling.PYMOO, 0, limit, False, 60)
+    again, _ = sampling.visits(bench, sampling.PYMOO, 0, limit, False, 60)
+    assert found == again
+    first, last = ([bench.truth[place] for place, _ in part] for part in (found[:20], found[40:]))
+    assert np.mean(last) < min(3.5, np.mean(first)) if limit else np.mean(last) > max(5.5, np.mean(first))
+    whole, _ = sampling.visits(bench, sampling.PYMOO, 1, None, True, 60)
+    assert sampling.missing(bench, whole, (20, 60))["missing"][1] < 0.2

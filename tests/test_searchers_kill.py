@@ -3,9 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from test_searchers_table import TableSpace
+
+from metanet.searchers import load_result
 
 SCRIPT = """
 import json, os, signal, sys, time
@@ -69,3 +73,46 @@ def test_killed_at_twenty_random_moments(seed: int, tmp_path: Path) -> None:
     assert result["killed"] == 20
     assert result["abandoned"] != 0
     assert result["resumed"] == result["whole"]
+
+
+WORKERS = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from test_searchers_table import TableSpace, score
+from metanet.searchers import LocalProcesses, search
+
+log_path = sys.argv[3]  # a worker has arguments of its own
+
+def evaluate(spec):
+    with open(log_path, "a") as log:
+        log.write(spec.id + "\\n")
+    time.sleep(0.05)
+    return score(spec)
+
+search(TableSpace(count=6), evaluate, trials=60, store=sys.argv[2], executor=LocalProcesses(2))
+"""
+
+
+@pytest.mark.slow
+def test_a_search_with_workers_killed_five_times_loses_nothing_and_does_nothing_twice(tmp_path: Path) -> None:
+    """No promise of order with several workers; but what was told is kept, and no result is there twice."""
+    store, log = tmp_path / "s", tmp_path / "log"
+    command = [sys.executable, "-c", WORKERS, str(Path(__file__).parent), str(store), str(log)]
+
+    def asked() -> list[str]:
+        return log.read_text().split() if log.exists() else []
+
+    for kill in range(5):
+        with subprocess.Popen(command) as driver:
+            while len(asked()) < 10 * kill + 7:
+                assert driver.poll() is None
+                time.sleep(0.01)
+            driver.kill()
+    assert subprocess.run(command).returncode == 0
+    frame = load_result(store, TableSpace(count=6)).to_dataframe()
+    kept, lost = frame[frame["state"] == "COMPLETE"], frame[frame["state"] == "ABANDONED"]
+    assert len(kept) == len(set(kept["spec"])) == 60
+    assert len(kept) + len(lost) == len(frame)
+    assert 0 < len(lost) <= 10  # two at a time were on their way
+    assert set(kept["spec"]) <= set(asked()) <= set(frame["spec"])
+    assert len(asked()) <= len(frame)

@@ -15,7 +15,7 @@ from test_searchers_table import Recorder, Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
 from metanet.searchers import ChoiceTable, search
-from metanet.searchers.executor import Outcome, attempt
+from metanet.searchers.executors import Outcome, attempt
 from metanet.searchers.history import genome
 from metanet.searchers.samplers import (
     SAMPLERS,

@@ -11,7 +11,7 @@ from test_searchers_table import Recorder, Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
 from metanet.searchers import search
-from metanet.searchers.executor import Outcome, attempt
+from metanet.searchers.executors import Outcome, attempt
 
 LIMIT = "macs <= 8, params <= 7"
 SPACE = TableSpace()

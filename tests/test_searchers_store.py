@@ -1,5 +1,7 @@
 """The study on disk: one owner, repaired after a death, refused and untouched where it is damaged or another's."""
 
+import errno
+import itertools
 import json
 import os
 import resource
@@ -16,7 +18,7 @@ from test_searchers_table import Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
 from metanet.searchers import SearchResult, search
-from metanet.searchers.journal import Journal
+from metanet.searchers.stores.journal import Journal
 
 SPACE = TableSpace()
 
@@ -196,6 +198,34 @@ def test_a_full_disk_leaves_the_study_as_it_was(tmp_path: Path) -> None:
     assert len(plain_study(tmp_path / "s").trials) > 5
     assert told(run(tmp_path / "s")) == told(whole)
     assert not (tmp_path / "s.torn").exists()
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("write", [3, 8])
+def test_a_disk_that_fails_midway_leaves_the_study_as_it_was(
+    code: int, write: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing down a proposal, or a result: the record is on its way when the disk refuses."""
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "s", trials=2)
+    before, writes, sync = (tmp_path / "s").read_bytes(), itertools.count(1), os.fsync
+
+    def fails(file: int) -> None:
+        if next(writes) == write:
+            raise OSError(code, os.strerror(code))
+        sync(file)
+
+    monkeypatch.setattr("os.fsync", fails)
+    with pytest.raises(MetanetError) as failure:
+        run(tmp_path / "s")
+    assert str(failure.value) == (
+        f"cannot write the study '{tmp_path / 's'}' ({os.strerror(code)}): it stands as it was; "
+        "make room and run the same search again to go on"
+    )
+    after = (tmp_path / "s").read_bytes()
+    assert after.startswith(before) and after.endswith(b"}\n")
+    monkeypatch.undo()
+    assert told(run(tmp_path / "s")) == told(whole)
 
 
 def test_somebody_else_may_write_to_the_study_meanwhile(tmp_path: Path) -> None:

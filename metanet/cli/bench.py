@@ -21,6 +21,9 @@ FOLDER#NETWORK; without a name, the networks of the same name in both are compar
 LEAKS = """Looks for test images that are among the training images, or among those of a pretraining: by equal pixels,
 by perceptual hashes, by features. Writes every pair, and tells each network's score with and without these images from
 a folder of cells."""
+PROXIES = """Scores architectures that nobody has trained by zero-cost proxies: synflow, naswot, grad_norm, snip, zen,
+zico, with parameters and MACs as controls. Each is the mean over initialisations. NETWORK is a name, a spec file
+(.json), a spec as one line (mn1/...) or a saved network (.safetensors), of which only the architecture counts."""
 DOCTOR = "Says of each data set of GV-B whether it is found, and what to download from where and how to lay it out."
 MINI = "Writes small synthetic copies of the data sets of GV-B in their official layouts."
 TASKS = "Lists the 26 tasks of GV-B."
@@ -47,6 +50,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     leaks = actions.add_parser("leaks", help="test images that were seen before", description=LEAKS)
     _leaks_arguments(leaks)
+    proxies = actions.add_parser("proxies", help="scores without training", description=PROXIES)
+    _proxies_arguments(proxies)
     doctor = actions.add_parser("doctor", help="which data sets are there", description=DOCTOR)
     doctor.add_argument("--data-root", required=True, metavar="DIR", help="folder that holds the data sets")
     doctor.add_argument("--thorough", action="store_true", help="hash large files, look for every image: minutes")
@@ -56,7 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     tasks = actions.add_parser("tasks", help="the tasks of GV-B", description=TASKS)
     for action in (doctor, mini):
         action.add_argument("--tasks", metavar="NAME[,NAME]", help="these alone")
-    for action in (run, compare, leaks, doctor, tasks):
+    for action in (run, compare, leaks, proxies, doctor, tasks):
         action.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -128,15 +133,25 @@ def _leaks_arguments(leaks: argparse.ArgumentParser) -> None:
     leaks.add_argument("--device", help="where the network runs, as cuda (default: cpu)")
 
 
+def _proxies_arguments(proxies: argparse.ArgumentParser) -> None:
+    proxies.add_argument("networks", nargs="+", metavar="NETWORK", help="architectures to score")
+    proxies.add_argument("--proxies", metavar="NAME[,NAME]", help="these alone")
+    data_argument(proxies, default="mnist-5k")
+    proxies.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (default: %(default)s)")
+    proxies.add_argument("--repeats", type=int, default=3, metavar="N", help="initialisations (default: %(default)s)")
+    proxies.add_argument("--seed", type=int, default=0, help="of images and initial values (default: %(default)s)")
+
+
 def run(args: argparse.Namespace) -> int:
     """Does what was asked."""
-    from metanet.cli import bench_data, bench_leaks, bench_results, bench_run
+    from metanet.cli import bench_data, bench_leaks, bench_proxies, bench_results, bench_run
 
     actions = {
         "run": bench_run.run,
         "report": bench_results.report,
         "compare": bench_results.compare,
         "leaks": bench_leaks.run,
+        "proxies": bench_proxies.run,
         "doctor": bench_data.doctor,
         "make-mini": bench_data.make_mini,
         "tasks": bench_data.tasks,

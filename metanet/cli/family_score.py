@@ -60,7 +60,7 @@ class FamilyOptions:
     space: str | None = "metanet-tiny"
     resolution: int | None = None
     within: float = 0.05
-    sampler: str = "evolution"
+    sampler: str = "predictor"
     trials: int = 30
     supernet_steps: int = 350
     epochs: int = 5

@@ -8,6 +8,7 @@ import pandas as pd
 
 from metanet.bench import score
 from metanet.cli import phases
+from metanet.cli.execution import Execution
 from metanet.cli.phases import Data, data_of, timed
 from metanet.cli.setting import space_of
 from metanet.data import ids_sha256
@@ -15,6 +16,7 @@ from metanet.model import MetaNet
 from metanet.runs import atomic_write, open_run, write_json
 from metanet.search_spaces import Space, Supernet, TrainingConfig
 from metanet.searchers import Controls, SearchResult, controls, search
+from metanet.searchers.looks import check_growing
 from metanet.spec import ArchSpec
 
 
@@ -27,7 +29,7 @@ class JobOptions:
     data: str = "mnist-5k"
     resolution: int | None = 28
     constraints: str = "macs <= 2M, params <= 200k"
-    sampler: str = "evolution"
+    sampler: str = "predictor"
     trials: int = 60
     supernet_steps: int = 350
     epochs: int = 5
@@ -37,10 +39,12 @@ class JobOptions:
     latency: str | None = None
     rules: tuple[str, ...] = TrainingConfig.rules
     inherit: bool = False
+    fidelities: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         phases.check_budget(self.sampler, self.trials, self.retrain_seeds)
         TrainingConfig(rules=self.rules)
+        check_growing(self.fidelities)
 
 
 @dataclass(frozen=True)
@@ -73,25 +77,31 @@ def prepare(options: JobOptions) -> Setting:
     return Setting(space, data_of(options.data, options.resolution or max(space.resolution), options.seed))
 
 
-def run_job(options: JobOptions, out: str | Path, *, quiet: bool | None = None) -> str:
+def run_job(
+    options: JobOptions, out: str | Path, *, execution: Execution | None = None, quiet: bool | None = None
+) -> str:
     """Runs every phase, writes the run folder and returns the verdict in one sentence.
+
+    execution  where candidates are evaluated and studies kept; None: in this process and the run folder
 
     Raises MetanetError for options that cannot be met, a folder that cannot be written, and damaged files of an
     earlier run.
     """
     from metanet.cli.job_report import write_report
 
+    execution = execution or Execution()
+    execution.made()  # a wrong option ends here
     setting = prepare(options)
     space, data, folder = setting.space, setting.data, open_run(out)
     phases.begin(folder, data.images)
     seconds = phases.earlier_seconds(folder)
-    phases.check_studies((folder / "search.journal", folder / "random.journal"), space)
+    phases.check_studies((execution.study(folder, "search"), execution.study(folder, "random")), space)
     with timed(seconds, "supernet"):
         how: dict[str, Any] = {"constraints": options.constraints, "seed": options.seed, "quiet": quiet}
         steps = options.supernet_steps
         supernet = phases.shared_weights(space, data, folder, rules=options.rules, steps=steps, **how)
     with timed(seconds, "search"):
-        result, control = _searches(options, setting, supernet, folder, quiet)
+        result, control = _searches(options, execution, setting, supernet, folder, quiet)
     winners = {
         "search": result.best.spec,
         "random search": control.random.best.spec,
@@ -122,18 +132,28 @@ def _seeds(options: JobOptions) -> list[int]:
 
 
 def _searches(
-    options: JobOptions, setting: Setting, supernet: Supernet, folder: Path, quiet: bool | None
+    options: JobOptions,
+    execution: Execution,
+    setting: Setting,
+    supernet: Supernet,
+    folder: Path,
+    quiet: bool | None,
 ) -> tuple[SearchResult[ArchSpec], Controls[ArchSpec]]:
     """The search and its controls, on one evaluator at one budget."""
     evaluate = phases.shared_evaluator(setting.data, supernet)
     shared: dict[str, Any] = {
         "constraints": options.constraints,
         "trials": options.trials,
+        "executor": execution.made(),
+        "fidelities": options.fidelities,
+        "cache": folder / "evaluations",  # the control's first draws are the search's
         "seed": options.seed,
+        "max_failures": execution.max_failures,
         "quiet": quiet,
     }
-    result = search(setting.space, evaluate, sampler=options.sampler, store=folder / "search.journal", **shared)
-    return result, controls(setting.space, evaluate, store=folder / "random.journal", **shared)
+    own, random = (execution.study(folder, name) for name in ("search", "random"))
+    result = search(setting.space, evaluate, sampler=options.sampler, store=own, **shared)
+    return result, controls(setting.space, evaluate, store=random, **shared)
 
 
 def _keep_winner(folder: Path, outcome: Outcome) -> None:

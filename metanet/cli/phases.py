@@ -23,6 +23,7 @@ from metanet.pretrain import ExpertClassification, ExpertConfig
 from metanet.runs import fingerprint, manifest, write_json
 from metanet.search_spaces import Space, Supernet, TrainingConfig, train_supernet
 from metanet.searchers import SAMPLERS, load_result
+from metanet.searchers.stores import has_study
 from metanet.spec import ArchSpec
 from metanet.training import CHECKPOINT, state_sha256
 
@@ -84,10 +85,11 @@ def check_budget(sampler: str, trials: int, retrain_seeds: int) -> None:
         raise MetanetError(f"`trials` must be at least 1, got {trials}")
 
 
-def check_studies(stores: Iterable[Path], space: Space) -> None:
-    """Raises MetanetError, before any work, where a study of an earlier run is damaged or another space's."""
+def check_studies(stores: Iterable[str | Path], space: Space) -> None:
+    """Raises MetanetError, before any work, where a study of an earlier run is damaged or another space's, or its
+    store cannot be reached."""
     for store in stores:
-        if store.exists():
+        if has_study(store):
             load_result(store, space)
 
 

@@ -7,6 +7,7 @@ Killed at any moment and run again with the same command, it goes on where it wa
 
 import argparse
 
+from metanet.cli.execution import execution_arguments
 from metanet.cli.setting import budget_arguments, data_argument
 
 HELP = "search, retrain, test, report"
@@ -51,12 +52,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[1, 10, 100],
         help="of the probe's training images (default: 1 10 100)",
     )
+    how.add_argument(
+        "--fidelities",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="F",
+        help="shares of the evaluation, as 0.1 0.3 1: the best third goes on to the next (default: 1)",
+    )
+    execution_arguments(parser)
     parser.add_argument("--out", default="runs/search", help="run folder (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the job and says what to look at and what to type next."""
+    from metanet.cli.execution import execution_of
     from metanet.cli.job import JobOptions, run_job
     from metanet.cli.setting import rules_of, same_split
 
@@ -75,8 +86,9 @@ def run(args: argparse.Namespace) -> int:
         latency=args.latency,
         rules=rules_of(args.rules),
         inherit=args.inherit,
+        fidelities=tuple(args.fidelities),
     )
-    verdict = run_job(options, args.out, quiet=args.quiet or None)
+    verdict = run_job(options, args.out, execution=execution_of(args), quiet=args.quiet or None)
     print(verdict)
     scored = f"metanet bench run {args.out}/winner.safetensors timm:convnext_atto{same_split(args.data, args.seed)}"
     print(f"open {args.out}/report.html, then type: {scored}")

@@ -110,7 +110,7 @@ def budget_arguments(group: "_ArgumentGroup", *, trials: int, scored: str, share
     """
     default = "(default: %(default)s)"
     samplers = f"evolution, local, pareto, policy, predictor or random {default}"
-    group.add_argument("--sampler", default="evolution", metavar="NAME", help=samplers)
+    group.add_argument("--sampler", default="predictor", metavar="NAME", help=samplers)
     group.add_argument("--trials", type=int, default=trials, help=f"{scored} {default}")
     steps = f"updates of the shared weights{shared} {default}"
     group.add_argument("--supernet-steps", type=int, default=350, metavar="N", help=steps)

@@ -133,7 +133,8 @@ def read_own(path: str | os.PathLike[str]) -> OwnImages:
     ids = np.flatnonzero(stay)
     given = {role: np.flatnonzero(roles[ids] == role) for role in parts if role != "weights"}
     _check_counts(name, classes, labels[ids], given)
-    images = FileImages(name, folder, [files[i] for i in ids], labels[ids], classes, upright=True)
+    # An absolute path: processes that are sent the images may work elsewhere.
+    images = FileImages(name, folder.absolute(), [files[i] for i in ids], labels[ids], classes, upright=True)
     left_out = _left_out(name, files, known, stay, contradictory)
     return OwnImages(images, given, left_out, _digest([known[i] for i in ids]))
 

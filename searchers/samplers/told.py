@@ -26,7 +26,8 @@ class Told:
     """The architectures of a study, oldest first, each once.
 
     rows     (n, genes) of those with a result
-    values   (n, objectives) their results, more is better; the mean where one was evaluated several times
+    values   (n, objectives) their results, more is better; the mean where one was evaluated several times; of
+             those that were pruned, what their last look lets expect of a full one
     failed   (m, genes) those whose evaluation failed
     running  (k, genes) those that are being evaluated
     """
@@ -54,12 +55,17 @@ def told(space: SearchSpace[Any], study: optuna.Study) -> Told:
     results: dict[Genome, list[Sequence[float]]] = {}
     failed: dict[Genome, None] = {}
     running: dict[Genome, None] = {}
-    for trial in live(study):
+    trials = live(study)
+    gains = _gains(trials)
+    for trial in trials:
         key = genome_of(space, trial)
         if key is None:
             continue
         if trial.state is TrialState.COMPLETE and trial.values is not None:
             results.setdefault(key, []).append(trial.values)
+        elif trial.state is TrialState.PRUNED and trial.last_step is not None:
+            step = trial.last_step
+            results.setdefault(key, []).append([trial.intermediate_values[step] + gains.get(step, 0.0)])
         else:
             (running if trial.state is TrialState.RUNNING else failed)[key] = None
     genes = len(space.genes)
@@ -70,6 +76,16 @@ def told(space: SearchSpace[Any], study: optuna.Study) -> Told:
         as_rows([key for key in failed if key not in results], genes),
         as_rows([key for key in running if key not in results], genes),
     )
+
+
+def _gains(trials: Sequence[FrozenTrial]) -> dict[int, float]:
+    """By step, how much more the trials that passed it had in the end, on average."""
+    found: dict[int, list[float]] = {}
+    for trial in trials:
+        if trial.state is TrialState.COMPLETE and trial.intermediate_values:
+            for step, value in trial.intermediate_values.items():
+                found.setdefault(step, []).append(trial.values[0] - value)
+    return {step: float(np.mean(values)) for step, values in found.items()}
 
 
 def _finite(values: Floats) -> Floats:

@@ -1,33 +1,64 @@
-"""A study on disk: opened by one process at a time, repaired where a process died, refused where it is not ours."""
+"""A study in a file: opened by one process at a time, repaired where a process died, refused where it is not ours."""
 
 import glob
 import json
 import os
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from metanet.errors import MetanetError
-from metanet.searchers.history import ABANDONED, GENES, METRICS, OPTIONS
-from metanet.searchers.journal import Journal
+from metanet.searchers.history import GENES, METRICS, OPTIONS
+from metanet.searchers.stores.journal import Journal
+from metanet.searchers.stores.store import abandon, differences
 
 STUDY = "search"  # one study a file
 HEAD = b'{"op_code":'  # every record of an Optuna journal begins so
 
 
+@dataclass
+class JournalStore:
+    """A study in a journal file, which this process owns."""
+
+    study: optuna.Study
+    journal: Journal
+    shared: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path of the file."""
+        return repr(str(self.journal.path))
+
+    def batch(self) -> AbstractContextManager[None]:
+        """One write."""
+        return self.journal.batch()
+
+    def claim(self) -> AbstractContextManager[None]:
+        """One write: nobody else proposes."""
+        return self.journal.batch()
+
+    def mine(self, trial: optuna.Trial) -> None:
+        """Every trial is."""
+
+    def others(self) -> int:
+        """None."""
+        return 0
+
+
 @contextmanager
-def open_study(
-    path: str | os.PathLike[str], options: Mapping[str, Any], sampler: BaseSampler
-) -> Iterator[tuple[optuna.Study, Journal]]:
+def open_journal(
+    path: str | os.PathLike[str], options: Mapping[str, Any], sampler: BaseSampler, pruner: BasePruner | None = None
+) -> Iterator[JournalStore]:
     """The study in a journal file, made where there is none, for the length of a `with` block.
 
     options  what the study belongs to, as plain values, `objectives` (name -> direction) among them
@@ -45,16 +76,16 @@ def open_study(
         storage = _replayed(journal)
         _check_study(path, storage, options)
         _clear_the_dead(path, torn)
-        study = optuna.load_study(study_name=STUDY, storage=storage, sampler=sampler)
+        study = optuna.load_study(study_name=STUDY, storage=storage, sampler=sampler, pruner=pruner)
         try:
             _abandon(journal, storage, "its process ended before the result was told")
-            yield study, journal
+            yield JournalStore(study, journal)
         finally:
             if journal.failure is None:
                 _abandon(journal, storage, "the search ended before the result was told")
 
 
-def read_study(path: str | os.PathLike[str]) -> optuna.Study:
+def read_journal(path: str | os.PathLike[str]) -> optuna.Study:
     """The study in a journal file, to look at: nothing is repaired, locked or written.
 
     Raises MetanetError where there is none, or where it is damaged.
@@ -68,19 +99,6 @@ def read_study(path: str | os.PathLike[str]) -> optuna.Study:
     if len(studies) != 1 or OPTIONS not in studies[0].user_attrs:
         raise MetanetError(f"{str(path)!r} holds no study that `search` made: name the journal file of a search")
     return optuna.load_study(study_name=STUDY, storage=storage)
-
-
-@contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Keeps Optuna's log lines and its warnings of experimental features from the user, inside the block only."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 @contextmanager
@@ -173,15 +191,9 @@ def _check_study(path: Path, storage: JournalStorage, options: Mapping[str, Any]
 
 
 def _check_options(path: Path, old: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    new = json.loads(json.dumps(options))
-    differences = [
-        f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
-        for name in {**old, **new}
-        if old.get(name) != new.get(name)
-    ]
-    if differences:
+    if found := differences(old, json.loads(json.dumps(options))):
         raise MetanetError(
-            f"the study {str(path)!r} belongs to another search ({'; '.join(differences)}): "
+            f"the study {str(path)!r} belongs to another search ({found}): "
             "search with the options that it was made with, or take another store"
         )
 
@@ -209,10 +221,7 @@ def _abandon(journal: Journal, storage: JournalStorage, why: str) -> None:
     running = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
     if running:
         with journal.batch():
-            for trial in running:
-                trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-                storage.set_trial_user_attr(trial_id, ABANDONED, why)
-                storage.set_trial_state_values(trial_id, TrialState.FAIL)
+            abandon(storage, study_id, running, why)
 
 
 def _damaged(path: Path, what: str) -> MetanetError:

@@ -1,0 +1,82 @@
+"""Where a job's candidates are evaluated and where its studies are kept: nothing of it changes what is searched for."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metanet.errors import MetanetError, unknown
+
+if TYPE_CHECKING:
+    from argparse import _ArgumentGroup
+
+    from metanet.searchers import Executor
+
+EXECUTORS = ("process", "processes", "ray")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a job runs its searches.
+
+    executor      one of EXECUTORS; None: processes where `workers` is given, else this process
+    workers       evaluations at once
+    timeout       seconds after which an evaluation is killed and counts as failed
+    store         postgresql://USER@HOST/DATABASE#NAME, for several hosts; None keeps the studies in the run folder
+    max_failures  so many failed evaluations in a row end a search
+    """
+
+    executor: str | None = None
+    workers: int | None = None
+    timeout: float | None = None
+    store: str | None = None
+    max_failures: int = 5
+
+    def __post_init__(self) -> None:
+        if self.executor is not None and self.executor not in EXECUTORS:
+            raise unknown("executor", self.executor, EXECUTORS)
+        given = [name for name in ("workers", "timeout") if getattr(self, name) is not None]
+        if self.executor == "process" and given:
+            raise MetanetError(
+                f"one process evaluates one candidate at a time and cannot end it: leave out --{given[0]}, or take "
+                "--executor processes"
+            )
+
+    def made(self) -> "Executor":
+        """The executor. Raises MetanetError for what it refuses."""
+        from metanet.searchers import InProcess, LocalProcesses
+
+        given: dict[str, Any] = {"workers": self.workers, "timeout": self.timeout}
+        given = {name: value for name, value in given.items() if value is not None}
+        if self.executor == "processes" or given:
+            return LocalProcesses(**given)
+        return InProcess()
+
+    def study(self, folder: Path, name: str) -> str | Path:
+        """Where a study of the job is kept: NAME.journal of its folder, or of the database "#JOB-NAME"."""
+        if self.store is None:
+            return folder / f"{name}.journal"
+        address, _, job = self.store.partition("#")
+        return f"{address}#{job}-{name}" if job else f"{address}#{name}"
+
+
+def execution_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds where candidates are evaluated and studies are kept."""
+    group: _ArgumentGroup = parser.add_argument_group("where it runs")
+    group.add_argument(
+        "--executor", metavar="NAME", help=f"{', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]} (default: process)"
+    )
+    group.add_argument("--workers", type=int, metavar="N", help="candidates to evaluate at once, each in a process")
+    group.add_argument("--timeout", type=float, metavar="S", help="seconds after which an evaluation counts as failed")
+    group.add_argument(
+        "--store",
+        metavar="URL",
+        help="postgresql://USER@HOST/DATABASE#NAME: the same command on several hosts shares the search",
+    )
+    failures = "failed evaluations in a row that end the search (default: %(default)s)"
+    group.add_argument("--max-failures", type=int, default=Execution.max_failures, metavar="N", help=failures)
+
+
+def execution_of(args: argparse.Namespace) -> Execution:
+    """What the arguments say. Raises MetanetError where they contradict each other."""
+    return Execution(args.executor, args.workers, args.timeout, args.store, args.max_failures)

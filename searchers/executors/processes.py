@@ -1,0 +1,232 @@
+"""Evaluations in several processes of this machine."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import IO, Any, Generic
+
+import cloudpickle
+import torch
+
+from metanet.errors import MetanetError
+from metanet.searchers.executors.protocol import Outcome, T, reason_of
+from metanet.searchers.executors.worker import BEGUN, COMMAND
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+TAIL = 400  # characters of what a worker said before it died
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """So many processes, each with one evaluation at a time; they never touch the study.
+
+    An evaluator is sent to each process once, by value (cloudpickle): it may be a lambda or hold a supernet. A process
+    that dies is recorded as the failure of what it evaluated, with its last words, and another one takes its place.
+    What evaluations print is not shown. Where there are several GPUs each process sees one of them, in turns.
+
+    workers  how many processes
+    timeout  seconds after which an evaluation is killed and counts as failed; None: never
+    threads  that a process computes with; None shares the cores out evenly
+    """
+
+    workers: int = 2
+    timeout: float | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("workers", 1), ("threads", 1)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
+                raise MetanetError(
+                    f"`{name}` of LocalProcesses must be a whole number of at least {low}, got {value!r}"
+                )
+        if self.timeout is not None and not self.timeout > 0:
+            raise MetanetError(f"`timeout` of LocalProcesses must be above 0 seconds, or None, got {self.timeout!r}")
+
+    def map(self, evaluate: Callable[[T], Mapping[str, float]], specs: Iterable[T | None]) -> Iterator[Outcome[T]]:
+        """As many evaluations at once as there are workers; each outcome is told before more is asked for.
+
+        Raises MetanetError where the evaluator cannot be sent to another process.
+        """
+        stream, more = iter(specs), True
+        with _pool(self, pickled(evaluate)) as pool:
+            while True:
+                while more and pool.room:
+                    try:
+                        spec = next(stream)
+                    except StopIteration:
+                        more = False
+                        break
+                    if spec is None:
+                        break
+                    pool.start(spec)
+                if not pool.busy:
+                    return
+                yield pool.ended()
+
+
+def pickled(evaluate: Callable[..., Any]) -> bytes:
+    """An evaluator by value. Raises MetanetError where it cannot be pickled."""
+    try:
+        return bytes(cloudpickle.dumps(evaluate))
+    except Exception as error:  # objects say in their own ways that they cannot be pickled
+        raise MetanetError(
+            f"the evaluator cannot be sent to another process ({reason_of(error)}): "
+            "leave out of it what cannot be pickled (open files, locks, generators), or evaluate in one process"
+        ) from None
+
+
+@contextmanager
+def _pool(options: LocalProcesses, evaluator: bytes) -> Iterator["_Pool[Any]"]:
+    """Workers for the length of a `with` block. They read the evaluator from a file without a name: written once,
+    read when they are ready for it, and gone with the last of them, whatever ends the search."""
+    with tempfile.TemporaryFile() as file:
+        file.write(evaluator)
+        file.flush()
+        pool = _Pool[Any](options, file)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+@dataclass
+class _Worker(Generic[T]):
+    process: "subprocess.Popen[bytes]"
+    pipe: Connection
+    said: IO[bytes]
+    spec: T | None = None
+    begun: float = 0.0  # when the evaluation was handed over, later when it began
+    running: bool = False  # whether it has begun
+
+
+@dataclass
+class _Pool(Generic[T]):
+    options: LocalProcesses
+    evaluator: IO[bytes]
+    idle: list[_Worker[T]] = field(default_factory=list)
+    busy: list[_Worker[T]] = field(default_factory=list)
+    made: int = 0
+
+    @property
+    def room(self) -> bool:
+        return len(self.busy) < self.options.workers
+
+    def start(self, spec: T) -> None:
+        """Hands an evaluation to a worker."""
+        worker = self.idle.pop() if self.idle else self._worker()
+        worker.spec, worker.begun, worker.running = spec, time.monotonic(), False
+        self.busy.append(worker)
+        with suppress(OSError):  # of a worker that is dead: `ended` finds the end of its pipe
+            worker.pipe.send_bytes(cloudpickle.dumps(spec))
+
+    def ended(self) -> Outcome[T]:
+        """The next outcome, whatever becomes of its worker."""
+        while True:
+            for ready in wait([worker.pipe for worker in self.busy], self._patience()):
+                worker = next(worker for worker in self.busy if worker.pipe is ready)
+                if (outcome := self._heard(worker)) is not None:
+                    return outcome
+            for worker in self.busy:
+                if worker.running and self._left(worker) <= 0:
+                    return self._buried(worker, f"it took longer than the timeout of {self.options.timeout:g} s")
+
+    def close(self) -> None:
+        """Ends all workers, in the middle of what they do."""
+        for worker in [*self.idle, *self.busy]:
+            _kill(worker)
+        self.idle, self.busy = [], []
+
+    def _heard(self, worker: _Worker[T]) -> Outcome[T] | None:
+        """The outcome that a worker sends; None where it says that it has begun."""
+        try:
+            content = worker.pipe.recv_bytes()
+        except (EOFError, OSError):
+            return self._buried(worker, None)
+        message = cloudpickle.loads(content)
+        if message == BEGUN:
+            worker.begun, worker.running = time.monotonic(), True
+            return None
+        self.busy.remove(worker)
+        self.idle.append(worker)
+        found: Outcome[T] = message
+        return found
+
+    def _buried(self, worker: _Worker[T], reason: str | None) -> Outcome[T]:
+        """The outcome of an evaluation whose worker is dead, or is killed for the reason given."""
+        self.busy.remove(worker)
+        if reason is None:
+            with suppress(subprocess.TimeoutExpired):  # its pipe ends a little before it does
+                worker.process.wait(timeout=5)
+        said = _kill(worker)
+        assert worker.spec is not None
+        seconds = time.monotonic() - worker.begun
+        return Outcome(worker.spec, None, seconds, reason or _cause(worker.process.returncode, said))
+
+    def _left(self, worker: _Worker[T]) -> float:
+        """Seconds until the timeout of a worker's evaluation."""
+        timeout = math.inf if self.options.timeout is None else self.options.timeout
+        return timeout - (time.monotonic() - worker.begun)
+
+    def _patience(self) -> float | None:
+        """How long the next timeout is away; None where there is none."""
+        left = min((self._left(worker) for worker in self.busy if worker.running), default=math.inf)
+        return None if left == math.inf else max(0.0, left)
+
+    def _worker(self) -> _Worker[T]:
+        if os.name != "posix":
+            raise MetanetError("several processes need a POSIX system: evaluate in one process, or by Ray")
+        own, its = Pipe()
+        said = tempfile.TemporaryFile()  # noqa: SIM115  # closed where the worker is buried
+        handles = (its.fileno(), self.evaluator.fileno())
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, json.dumps(sys.path), *map(str, handles)],
+            pass_fds=handles,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C is the driver's to answer, and a kill takes the worker's children, too
+            env={**os.environ, **self._environment()},
+        )
+        its.close()
+        self.made += 1
+        return _Worker(process, own, said)
+
+    def _environment(self) -> dict[str, str]:
+        """Threads, and one GPU of several."""
+        threads = self.options.threads or max(1, (os.cpu_count() or 1) // self.options.workers)
+        found = dict.fromkeys(THREADS, str(threads))
+        count = torch.cuda.device_count()
+        if count > 1:
+            known = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
+            found["CUDA_VISIBLE_DEVICES"] = known[self.made % count]
+        return found
+
+
+def _kill(worker: _Worker[Any]) -> str:
+    """Ends a worker and its children; the last that it said."""
+    worker.pipe.close()
+    with suppress(OSError):
+        os.killpg(worker.process.pid, signal.SIGKILL)
+    worker.process.wait()
+    with worker.said as said:
+        said.seek(max(0, said.seek(0, os.SEEK_END) - TAIL))
+        return said.read().decode(errors="replace").strip()
+
+
+def _cause(code: int, said: str) -> str:
+    """Why a worker died, by its exit status."""
+    if code == -signal.SIGKILL:
+        return "its process was killed (SIGKILL), as systems do where memory is short"
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    return f"its process {how}" + (f"; it said last: {said.splitlines()[-1]}" if said else "")
