@@ -66,7 +66,7 @@ def test_files_of_other_origins_are_left_alone(tmp_path, capsys):
 def test_the_command_refuses_before_anything_is_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(suites.SUITES, "packaged", lambda: (task(0),))
-    monkeypatch.setattr(bench_run, "_packaged_task", lambda name, seed, resolution: task(seed))
+    monkeypatch.setattr(bench_run, "_split_task", lambda name, seed, resolution: task(seed))
     winner(tmp_path / "w.safetensors", data="noise", seed=2)
     (tmp_path / "net.json").write_text(json.dumps(SPEC.to_dict()))
     for data in ("--suite packaged --alone", "--data noise"):

@@ -37,6 +37,14 @@ def test_a_folder_a_class(folder):
     assert images.name == folder.name and read_folder(folder, "mine").name == "mine"
 
 
+def test_what_programs_leave_behind_is_neither_class_nor_image(folder):
+    before = read_folder(folder)
+    for name in (".git/1.png", "c/.thumbnails/1.png", "c/._1.png", ".hidden.png"):
+        picture(folder / name)
+    after = read_folder(folder)
+    assert after.classes == before.classes and list(after.files) == list(before.files)
+
+
 def test_a_batch_is_the_centred_square_of_each_image_normalised_as_imagenet_is(tmp_path):
     tall, wide = picture(tmp_path / "tall.png", 32, 16), picture(tmp_path / "wide.png", 16, 40)
     images = FileImages("x", tmp_path, ["tall.png", "wide.png"], np.array([0, 1]), ("t", "w"))

@@ -16,8 +16,7 @@ from metanet import ArchSpec, MetanetError
 from metanet.cli import phases
 from metanet.cli.family_score import FamilyOptions, run_family_job, sampler_of
 from metanet.cli.verdict import difference
-from metanet.data import ArrayImages, load_images
-from metanet.data.packaged import IMAGES
+from metanet.data import IMAGES, ArrayImages, load_images
 from metanet.search_spaces import load_space
 from metanet.search_spaces.family import Target, as_zoo, chosen, family_from, target_of
 from metanet.searchers import coefficient_grid, search_family

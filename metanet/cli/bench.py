@@ -7,6 +7,8 @@ of these libraries, or MODULE:FUNCTION for a function of your own that gives a t
 
 import argparse
 
+from metanet.cli.setting import data_argument
+
 HELP = "score frozen networks with probes, report and compare"
 EXAMPLE = "metanet bench run --suite packaged --model timm:tf_efficientnet_lite0 --weights packaged"
 
@@ -99,7 +101,7 @@ def _weights_argument(parser: argparse.ArgumentParser, what: str) -> None:
 def _data_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     data = parser.add_argument_group(f"what {what} (default: --data mnist-5k)").add_mutually_exclusive_group()
     data.add_argument("--suite", metavar="NAME", help="packaged: real images that packages hold")
-    data.add_argument("--data", metavar="NAME", help="images of one package, split as in `metanet search`")
+    data_argument(data, said="; split as in `metanet search`")
     data.add_argument("--data-root", metavar="DIR", help="folder with data sets of GV-B: `metanet bench doctor`")
     parser.add_argument("--tasks", metavar="NAME[,NAME]", help="of the suite or the data root (default: all found)")
     parser.add_argument(
@@ -134,7 +136,7 @@ def _leaks_arguments(leaks: argparse.ArgumentParser) -> None:
 def _proxies_arguments(proxies: argparse.ArgumentParser) -> None:
     proxies.add_argument("networks", nargs="+", metavar="NETWORK", help="architectures to score")
     proxies.add_argument("--proxies", metavar="NAME[,NAME]", help="these alone")
-    proxies.add_argument("--data", default="mnist-5k", metavar="NAME", help="images (default: %(default)s)")
+    data_argument(proxies, default="mnist-5k")
     proxies.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (default: %(default)s)")
     proxies.add_argument("--repeats", type=int, default=3, metavar="N", help="initialisations (default: %(default)s)")
     proxies.add_argument("--seed", type=int, default=0, help="of images and initial values (default: %(default)s)")

@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     check_device(args.device)
     features = _features(args)
     tasks = tasks_of(args)
+    if not (args.suite or args.data_root):
+        tasks = [_with_all(task) for task in tasks]
     points = _points(args.folder, tasks)
     against = [read_known(path) for path in args.against]
     check_names(against)
@@ -45,6 +47,15 @@ def run(args: argparse.Namespace) -> int:
     _show(doubles, scores)
     print(f"wrote {path}{_next(args, path)}")
     return 0
+
+
+def _with_all(task: "Task") -> "Task":
+    """The task with all images that are not for its test: besides the probe's those that train weights in a job."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    return replace(task, train=np.setdiff1d(np.arange(len(task.images)), task.test))
 
 
 def _features(args: argparse.Namespace) -> dict[str, Any]:

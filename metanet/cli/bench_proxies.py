@@ -9,20 +9,20 @@ def run(args: argparse.Namespace) -> int:
     from metanet.bench.proxies import PROXIES, proxy_evaluator
     from metanet.cli.bench_data import names_of
     from metanet.cli.output import emit, table
-    from metanet.cli.setting import split
-    from metanet.data import Labelled, load_images
+    from metanet.cli.setting import images_of, split
+    from metanet.data import Labelled
     from metanet.factory import find
     from metanet.runs import track
 
     specs = {name: find(name).spec for name in args.networks}
-    images = load_images(args.data)
+    images = images_of(args.data)
     data = Labelled(images, split(images, args.seed)["weights"])
     names = names_of(args.proxies) or list(PROXIES)
     evaluate = proxy_evaluator(names, data, seed=args.seed, batch=args.batch, repeats=args.repeats)
     found = {name: evaluate(specs[name]) for name in track(list(specs), "networks")}
     if args.json:
         return emit([{"network": name, "id": specs[name].id, **scores} for name, scores in found.items()])
-    told = f"{args.repeats} initialisations, {args.batch} images of {args.data} for each; more is meant to be better"
+    told = f"{args.repeats} initialisations, {args.batch} images of {images.name} for each; more is meant to be better"
     rows = [
         {"proxy": proxy, **{name: _shown(scores, proxy) for name, scores in found.items()}} for proxy in evaluate.names
     ]

@@ -112,7 +112,7 @@ def tasks_of(args: argparse.Namespace) -> "list[Task]":
     if names:
         raise MetanetError("--tasks names tasks of a suite or a data root: give --suite or --data-root, too")
     seed, side = args.seed or 0, SIDE if args.resolution is None else args.resolution
-    return [_packaged_task(args.data or "mnist-5k", seed, side)]
+    return [_split_task(args.data or "mnist-5k", seed, side)]
 
 
 def _check_fixed(args: argparse.Namespace, what: str) -> None:
@@ -143,15 +143,14 @@ def _official_tasks(root: str, names: list[str] | None, resolution: int) -> "lis
     return tasks
 
 
-def _packaged_task(name: str, seed: int, resolution: int) -> "Task":
-    """The images of one package; those that trained a winner of `metanet search` are neither learnt from nor tested."""
+def _split_task(name: str, seed: int, resolution: int) -> "Task":
+    """The images of that name; those that trained a winner of `metanet search` are neither learnt from nor tested."""
     from metanet.bench import Task
-    from metanet.cli.setting import split
-    from metanet.data import load_images
+    from metanet.cli.setting import images_of, split
 
-    images = load_images(name)
+    images = images_of(name)
     parts = split(images, seed)
-    return Task(name, "classification", "accuracy", images, parts["selection"], parts["test"], resolution)
+    return Task(images.name, "classification", "accuracy", images, parts["selection"], parts["test"], resolution)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Whether a saved network learnt from images that it would be tested on: what its file says of its training."""
 
 import ast
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ def check_unseen(networks: Iterable[str], tasks: "Sequence[Task]", seed: int) ->
     """Refuses files whose weights learnt from another split of a task's images, which is known by its seed; where it is
     known by its images alone, that is told.
 
-    tasks   of images that packages hold, split by `job_split` with this seed
+    tasks   of images by name, split by `job_parts` with this seed
 
     Raises:
         MetanetError: a network would be tested on images that it learnt from.
@@ -27,18 +28,20 @@ def check_unseen(networks: Iterable[str], tasks: "Sequence[Task]", seed: int) ->
         about = provenance(path) if path.endswith(".safetensors") and Path(path).is_file() else {}
         options = _options(about)
         for task in tasks:
-            if options.get("data") == task.images.name and options.get("seed") != seed:
-                own = options.get("seed")
-                raise MetanetError(
-                    f"{path!r} learnt from {task.images.name} as the seed {own} splits it, and would be tested here on "
-                    f"images that it learnt from: score it with --data {task.images.name} --seed {own}"
-                )
-            if about.get("images") == task.images.fingerprint and about.get("ids") != _weights(task, seed):
-                print(
-                    f"metanet: {path!r} learnt from other images of {task.images.name} than the seed {seed} leaves for "
-                    "that, and may be tested here on images that it learnt from",
-                    file=sys.stderr,
-                )
+            name = task.images.name
+            if _changed(about, task):
+                said = f"learnt from {name} when its images were not those of today"
+            elif _learnt_elsewhere(about, options, task, seed):
+                said = f"learnt from other images of {name} than the seed {seed} leaves for that"
+                if "seed" in options:
+                    own, data = options["seed"], shlex.quote(str(options["data"]))
+                    raise MetanetError(
+                        f"{path!r} learnt from {name} as the seed {own} splits it, and would be tested here on images "
+                        f"that it learnt from: score it with --data {data} --seed {own}"
+                    )
+            else:
+                continue
+            print(f"metanet: {path!r} {said}, and may be tested here on images that it learnt from", file=sys.stderr)
 
 
 def _options(about: Mapping[str, str]) -> dict[str, Any]:
@@ -50,7 +53,17 @@ def _options(about: Mapping[str, str]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _weights(task: "Task", seed: int) -> str:
-    from metanet.data import ids_sha256, job_split
+def _changed(about: Mapping[str, str], task: "Task") -> bool:
+    """Whether a file's weights learnt from images of that name which are other ones now, as in a folder they can be."""
+    return about.get("task") == task.images.name and about.get("images") != task.images.fingerprint
 
-    return ids_sha256(job_split(task.images.labels, seed=seed)["weights"])
+
+def _learnt_elsewhere(about: Mapping[str, str], options: Mapping[str, Any], task: "Task", seed: int) -> bool:
+    """Whether a file's weights learnt from other images of the task's source than the seed leaves for that."""
+    from metanet.cli.setting import split
+    from metanet.data import ids_sha256
+
+    if "images" not in about:
+        return options.get("data") == task.images.name and options.get("seed") != seed
+    same = about["images"] == task.images.fingerprint
+    return same and about.get("ids") != ids_sha256(split(task.images, seed)["weights"])

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from metanet.cli.setting import budget_arguments
+from metanet.cli.setting import budget_arguments, data_argument
 from metanet.errors import MetanetError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     own.add_argument("--tolerance", type=float, default=0.01, help="of the totals, as a share (default: %(default)s)")
     score = parser.add_argument_group("rungs chosen by score")
-    score.add_argument("--evaluate", metavar="DATA", help="labelled images that choose and test, as mnist-5k")
+    data_argument(score, "--evaluate", said="; they choose and test")
     score.add_argument(
         "--space",
         default="metanet-tiny",

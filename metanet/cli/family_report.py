@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from metanet.cli.family_score import RUNGS, FamilyOptions, FamilyOutcome
+from metanet.cli.images_report import images_section
 from metanet.cli.verdict import Difference, difference, points
 from metanet.report.html import Html, Section, figure, links, page, paragraph, table
 from metanet.report.plots import Plot, scaling
@@ -71,10 +72,11 @@ def write_report(outcome: FamilyOutcome, folder: Path) -> str:
         Section("Did the searches pay?", [_comparisons(found), *(figure(plot.figure) for plot in plots.values())]),
         Section("The ladder", [paragraph(_about(outcome)), _ladder(rows, outcome)]),
         *([_growth(outcome.grid)] if outcome.grid else []),
+        images_section(outcome.data),
         Section("The studies", [links(studies)]),
         Section("What it was made with", [_options(outcome.options, outcome.seconds)]),
     ]
-    title = f"A family in {outcome.options.space} on {outcome.options.data}"
+    title = f"A family in {outcome.options.space} on {outcome.data.images.name}"
     atomic_write(folder / "report.html", page(title, sections, lead=said))
     return said
 
@@ -142,8 +144,9 @@ def verdict(outcome: FamilyOutcome, found: list[Comparison]) -> str:
         else:
             parts.append(f"it {one.says} {one.other} ({one.apart}; {rungs})")
     return (
-        f"Over {len(outcome.found.rungs)} rungs the search's choices reach {reached:.1%} on the test images, with "
-        f"100 % of the probe's training images: {'; '.join(parts)}."
+        f"Over {len(outcome.found.rungs)} rungs the search's choices reach {reached:.1%} on the "
+        f"{len(outcome.data.task.test):,} test images of {outcome.data.images.name}, with 100 % of the probe's "
+        f"training images: {'; '.join(parts)}."
     )
 
 

@@ -124,6 +124,7 @@ def run_family_job(options: FamilyOptions, out: str | Path, *, quiet: bool | Non
         rungs_near(space, ladder, options.within, seed=options.seed)  # a rung without networks ends here
     data = data_of(options.data, anchors[0].resolution, options.seed)
     folder = open_run(out)
+    phases.begin(folder, data.images)
     seconds = phases.earlier_seconds(folder)
     if space is not None:
         stores = [folder / RUNGS / name / store for name in ladder for store in (STUDY, RANDOM)]

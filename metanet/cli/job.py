@@ -11,6 +11,7 @@ from metanet.cli import phases
 from metanet.cli.execution import Execution
 from metanet.cli.phases import Data, data_of, timed
 from metanet.cli.setting import space_of
+from metanet.data import ids_sha256
 from metanet.model import MetaNet
 from metanet.runs import atomic_write, open_run, write_json
 from metanet.search_spaces import Space, Supernet, TrainingConfig
@@ -98,6 +99,7 @@ def run_job(
     execution.made()  # a wrong option ends here
     setting = prepare(options)
     space, data, folder = setting.space, setting.data, open_run(out)
+    phases.begin(folder, data.images)
     seconds = phases.earlier_seconds(folder)
     phases.check_studies((execution.study(folder, "search"), execution.study(folder, "random")), space)
     with timed(seconds, "supernet"):
@@ -176,6 +178,8 @@ def _keep_winner(folder: Path, outcome: Outcome) -> None:
     spec, net = outcome.winners["search"], outcome.nets["search"][0]
     atomic_write(folder / "winner.json", spec.to_json() + "\n")
     provenance = {"command": "metanet search", "options": str(asdict(options)), "stage": "expert", "seed": "0"}
+    images, ids = setting.data.images, setting.data.parts["weights"]
+    provenance |= {"task": images.name, "images": images.fingerprint, "ids": ids_sha256(ids)}
     provenance["weights"] = training_words(options)
     save(net, folder / "winner.safetensors", provenance)
     seeds = {"job": options.seed, "retraining": _seeds(options)}

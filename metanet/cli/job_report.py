@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from metanet.cli.images_report import images_section
 from metanet.cli.job import Outcome, training_words
 from metanet.cli.verdict import accuracy_by_seed, verdict
 from metanet.cost import describe
@@ -43,11 +44,12 @@ def write_report(outcome: Outcome, folder: Path) -> str:
         Section("Did the search pay?", [_comparison(outcome), *_shown(plots, "curve")]),
         Section("The winner", [paragraph(_winner(outcome)), network(rows)]),
         Section("The search", [paragraph(_about(outcome)), *_shown(plots, "trajectory", "front")]),
+        images_section(outcome.setting.data),
         Section("Every score", [_scores(outcome)]),
         Section("Training", _shown(plots, "training")),
         Section("What it was made with", [_options(outcome)]),
     ]
-    title = f"{outcome.options.space} on {outcome.options.data}"
+    title = f"{outcome.options.space} on {outcome.setting.data.images.name}"
     atomic_write(folder / "report.html", page(title, sections, lead=said))
     return said
 

@@ -1,6 +1,7 @@
 """Phases that jobs share: shared weights, evaluators, retraining, freezing; each is resumable by itself."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,13 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import Tensor, channels_last
 
 from metanet.bench import ProbeEvaluator, Task, evaluator
 from metanet.blocks.initial import Init
-from metanet.cli.setting import split
-from metanet.data import Ids, ImageSource, Labelled, ids_sha256, load_images
+from metanet.cli.setting import batch_of, images_of, split
+from metanet.data import Ids, ImageSource, Labelled, ids_sha256
 from metanet.errors import MetanetError, unknown
 from metanet.model import MetaNet
 from metanet.pretrain import ExpertClassification, ExpertConfig
@@ -23,7 +25,7 @@ from metanet.search_spaces import Space, Supernet, TrainingConfig, train_superne
 from metanet.searchers import SAMPLERS, load_result
 from metanet.searchers.stores import has_study
 from metanet.spec import ArchSpec
-from metanet.training import state_sha256
+from metanet.training import CHECKPOINT, state_sha256
 
 CALIBRATION = (2, 250)  # batches, and images a batch, for a sub-network's BatchNorm statistics
 FRESH = Init(layer_scale=0.1)  # attention is handicapped by the released 1e-6 in short runs
@@ -47,10 +49,28 @@ class Data:
 
 def data_of(name: str, side: int, seed: int) -> Data:
     """The labelled images of that name, split; networks without a resolution of their own see them at `side`."""
-    images = load_images(name)
+    images = images_of(name)
     parts = split(images, seed)
-    task = Task(name, "classification", "accuracy", images, parts["selection"], parts["test"], side)
+    task = Task(images.name, "classification", "accuracy", images, parts["selection"], parts["test"], side)
     return Data(images, parts, task)
+
+
+def begin(folder: Path, images: ImageSource) -> None:
+    """Writes down whose images a run is of. Raises MetanetError where work with others was begun."""
+    path, now = folder / "images.json", {"name": images.name, "images": len(images), "sha256": images.fingerprint}
+    worked = any(next(folder.rglob(name), None) for name in (CHECKPOINT, "*.journal"))
+    if not (path.exists() and worked):  # a broken image that ends the first try must not end the next ones
+        return write_json(path, now)
+    try:
+        then = json.loads(path.read_text())
+        same, count, name = then["sha256"] == now["sha256"], int(then["images"]), then["name"]
+    except (ValueError, KeyError, TypeError):
+        raise MetanetError(f"{str(path)!r} is damaged: delete it to go on with the images of {images.name!r}") from None
+    if not same:
+        raise MetanetError(
+            f"the run in {str(folder)!r} was begun with other images ({count:,} of {name!r} then, {len(images):,} of "
+            f"{images.name!r} now): put them back as they were, or choose another folder for the run"
+        )
 
 
 def check_budget(sampler: str, trials: int, retrain_seeds: int) -> None:
@@ -99,27 +119,37 @@ def shared_weights(
     quiet: bool | None,
 ) -> Supernet:
     """A supernet of the space, trained on networks that keep the constraints."""
-    config = TrainingConfig(rules=tuple(rules), steps=steps, constraints=constraints, seed=seed)
+    batch = batch_of(len(data.parts["weights"]))
+    config = TrainingConfig(rules=tuple(rules), steps=steps, batch_size=batch, constraints=constraints, seed=seed)
     supernet = Supernet(space, len(data.images.classes), seed=seed)
     return train_supernet(supernet, data.weights, config, out=folder / "supernet", quiet=quiet)
 
 
+def calibration_ids(ids: Ids) -> list[Ids]:
+    """The batches of images that BatchNorm statistics are from, of all classes alike in each: sources are often sorted
+    by class, and the statistics of a few classes are not those of all."""
+    count, size = CALIBRATION
+    drawn = ids[np.linspace(0, len(ids) - 1, min(len(ids), count * size)).round().astype(np.int64)]
+    batches = math.ceil(len(drawn) / size)
+    return [drawn[i::batches] for i in range(batches)]  # none has one image alone, which has no variance
+
+
 def shared_evaluator(data: Data, supernet: Supernet) -> ProbeEvaluator:
     """Scores architectures of the supernet's space on the selection images, with the shared weights."""
-    return evaluator(data.task, _shared_networks(data, supernet), weights=state_sha256(supernet))
+    batches = calibration_ids(data.parts["weights"])
+    weights = fingerprint([state_sha256(supernet), [ids_sha256(ids) for ids in batches]])
+    return evaluator(data.task, _shared_networks(data, supernet, batches), weights=weights)
 
 
-def _shared_networks(data: Data, supernet: Supernet) -> Start:
+def _shared_networks(data: Data, supernet: Supernet, calibration: Sequence[Ids]) -> Start:
     """An architecture's network with the shared weights, calibrated on images that trained them."""
-    count, size = CALIBRATION
-    ids = data.parts["weights"][: count * size]
     batches: dict[int, list[Tensor]] = {}
 
     def network(spec: ArchSpec) -> MetaNet:
         side = spec.resolution
         if side not in batches:
-            shown = data.images.batch(ids, side).contiguous(memory_format=channels_last)
-            batches[side] = [shown[i : i + size] for i in range(0, len(shown), size)]
+            shown = (data.images.batch(ids, side) for ids in calibration)
+            batches[side] = [images.contiguous(memory_format=channels_last) for images in shown]
         return supernet.extract(spec, supernet.calibrate(spec, batches[side]))
 
     return network

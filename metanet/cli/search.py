@@ -8,7 +8,7 @@ Killed at any moment and run again with the same command, it goes on where it wa
 import argparse
 
 from metanet.cli.execution import execution_arguments
-from metanet.cli.setting import budget_arguments
+from metanet.cli.setting import budget_arguments, data_argument
 
 HELP = "search, retrain, test, report"
 EXAMPLE = "metanet search --constraints 'macs <= 1M, params <= 100k' --trials 200 --out runs/small"
@@ -20,9 +20,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--space", default="metanet-tiny", help="space to search, or its YAML or JSON file (default: %(default)s)"
     )
-    where.add_argument("--data", default="mnist-5k", help="labelled images (default: %(default)s)")
+    data_argument(where, default="mnist-5k")
     where.add_argument(
-        "--resolution", type=int, default=28, help="fixes the resolution; 0 searches it (default: %(default)s)"
+        "--resolution",
+        type=int,
+        default=28,
+        metavar="PIXELS",
+        help="side at which networks see the images: their centred square, resized; larger ones show more and take "
+        "longer, 0 searches it (default: %(default)s)",
     )
     where.add_argument(
         "--constraints",

@@ -2,28 +2,60 @@
 arguments."""
 
 import argparse
+import shlex
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import _ArgumentGroup
+    from argparse import _ActionsContainer, _ArgumentGroup
 
     from metanet.data import Ids, ImageSource
     from metanet.search_spaces import Space
 
 
+def data_argument(
+    group: "_ActionsContainer", flag: str = "--data", *, said: str = "", default: str | None = None
+) -> None:
+    """Adds the name of labelled images, which `images_of` reads.
+
+    said   what else there is to say of them, for the help
+    """
+    known = "labelled images: mnist-5k, digits, solar-cells, fashion-mnist, or folder:PATH for your own, as "
+    known += f"PATH/CLASS/*.jpg{said}"
+    group.add_argument(
+        flag, metavar="DATA", default=default, help=known if default is None else f"{known} (default: {default})"
+    )
+
+
+def images_of(name: str) -> "ImageSource":
+    """The labelled images of that name; which copies in a folder are left out is told."""
+    from metanet.data import OwnImages, load_images
+
+    images = load_images(name)
+    if isinstance(images, OwnImages) and images.left_out:
+        print(f"metanet: {images.left_out}", file=sys.stderr)
+    return images
+
+
 def split(images: "ImageSource", seed: int) -> "dict[str, Ids]":
     """Disjoint images for weights (supernet, experts), selection (probes: what a search climbs) and test."""
-    from metanet.data import job_split
+    from metanet.data import job_parts
 
-    return job_split(images.labels, seed=seed)
+    return job_parts(images, seed=seed)
+
+
+def batch_of(images: int) -> int:
+    """Images an update of shared weights: the usual number, or all where there are fewer."""
+    from metanet.search_spaces import TrainingConfig
+
+    return min(TrainingConfig.batch_size, images)
 
 
 def same_split(data: str, seed: int) -> str:
     """What to add to `metanet bench run` so that it tests on the images that this split keeps for that."""
-    return "".join(
-        f" --{name} {value}" for name, value, usual in (("data", data, "mnist-5k"), ("seed", seed, 0)) if value != usual
-    )
+    given = (("data", data, "mnist-5k"), ("seed", seed, 0))
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value, usual in given if value != usual)
 
 
 def space_of(name: str, resolution: int | None = None, latency: str | None = None) -> "Space":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanet.cli.setting import add_actions, rules_argument
+from metanet.cli.setting import add_actions, data_argument, rules_argument
 
 if TYPE_CHECKING:
     from metanet.search_spaces import TrainingConfig
@@ -55,7 +55,7 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
     default = "(default: %(default)s)"
     what = train.add_argument_group("what is trained")
     what.add_argument("--space", default="metanet-tiny", help=f"name of a space, or its YAML or JSON file {default}")
-    what.add_argument("--data", default="mnist-5k", help=f"labelled images {default}")
+    data_argument(what, default="mnist-5k")
     what.add_argument("--resolution", type=int, default=28, help=f"fixes the resolution; 0 trains all {default}")
     what.add_argument(
         "--constraints",
@@ -101,15 +101,19 @@ def _rules(*, json: bool) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from metanet.cli.setting import space_of, split
-    from metanet.data import Labelled, load_images
+    from dataclasses import replace
+
+    from metanet.cli.setting import batch_of, images_of, space_of, split
+    from metanet.data import Labelled
     from metanet.search_spaces import Supernet, train_supernet, training_report
     from metanet.search_spaces.training.report import read_history
 
     config = _config(args)
     space = space_of(args.space, args.resolution or None)
-    images = load_images(args.data)
+    images = images_of(args.data)
     data = Labelled(images, split(images, args.seed)["weights"])
+    if args.batch_size is None:
+        config = replace(config, batch_size=batch_of(len(data.ids)))
     supernet = Supernet(space, len(images.classes), seed=args.seed)
     train_supernet(supernet, data, config, out=args.out, quiet=args.quiet or None)
     page = training_report(args.out)
@@ -137,7 +141,8 @@ def _next(args: argparse.Namespace, config: "TrainingConfig") -> str:
     from metanet.search_spaces import TrainingConfig
 
     folder = Path(args.out)
-    usual = TrainingConfig(rules=config.rules, steps=args.steps, constraints=args.constraints, seed=args.seed)
+    batch = config.batch_size if args.batch_size is None else TrainingConfig.batch_size  # as a search takes it
+    usual = TrainingConfig(config.rules, args.steps, batch, constraints=args.constraints, seed=args.seed)
     if folder.name != "supernet" or config != usual:
         return ""
     options = {

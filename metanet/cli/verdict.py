@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from metanet.bench import FeatureCache, LinearProbe, Task
+from metanet.bench import FeatureCache, LinearProbe, RawPixels, Task
 from metanet.cli.job import Outcome, training_words
 from metanet.model import Backbone
 from metanet.stats import Interval, paired_bootstrap, seeds_interval
@@ -56,12 +56,18 @@ def terms(nets: Sequence[Backbone], task: Task) -> Terms:
 
 def verdict(outcome: Outcome) -> str:
     """One plain sentence: the winner's test accuracy with all of the probe's training images, and each difference."""
-    found = {name: terms(outcome.nets[name], outcome.setting.data.task) for name in outcome.winners}
+    task = outcome.setting.data.task
+    found = {name: terms(outcome.nets[name], task) for name in outcome.winners}
     parts = [_against(outcome, found, name) for name in outcome.winners if name != "search"]
+    pixels = terms([RawPixels()], task).mean()
+    behind = ""
+    if pixels > found["search"].mean():
+        behind = f"; raw pixels reach {pixels:.1%}, so it needs longer training (--epochs) or more images"
     how = f", {training_words(outcome.options)} as the others are," if outcome.options.inherit else ""
     return (
         f"With 100 % of the probe's training images the search's winner{how} reaches "
-        f"{found['search'].mean():.1%} on the test images: {'; '.join(parts)}."
+        f"{found['search'].mean():.1%} on the {len(task.test):,} test images of {task.images.name}: "
+        f"{'; '.join(parts)}{behind}."
     )
 
 

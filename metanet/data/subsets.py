@@ -7,7 +7,7 @@ the subsets of smaller percentages lie inside those of larger ones.
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +44,29 @@ def stratified_split(labels: Ids, shares: Mapping[str, float], *, seed: int) -> 
     return parts
 
 
-def job_split(labels: Ids, *, seed: int) -> dict[str, Ids]:
+def job_split(labels: Ids, *, seed: int, given: Mapping[str, Ids] | None = None) -> dict[str, Ids]:
     """Disjoint images for each of ROLES, as a job with this seed has them.
+
+    given   the parts that are fixed; the others share out what is left, as ROLES says
 
     Raises:
         MetanetError: a part would lack a class.
     """
-    return stratified_split(labels, ROLES, seed=seed)
+    fixed = dict(given or {})
+    rest = np.setdiff1d(np.arange(len(labels)), np.concatenate([np.empty(0, np.int64), *fixed.values()]))
+    found = stratified_split(labels[rest], _shares(role for role in ROLES if role not in fixed), seed=seed)
+    return {role: fixed[role] if role in fixed else rest[found[role]] for role in ROLES}
+
+
+def least_images(roles: Iterable[str]) -> int:
+    """How many images of a class give each of these roles one, whatever the seed."""
+    return math.ceil(1 / min(_shares(roles).values()) - 1e-9)
+
+
+def _shares(roles: Iterable[str]) -> dict[str, float]:
+    """What each role gets where these share out all images."""
+    own = {role: ROLES[role] for role in roles}
+    return {role: share / sum(own.values()) for role, share in own.items()}
 
 
 def percent_subset(labels: Ids, ids: Ids, percent: float, *, seed: int, groups: Ids | None = None) -> Ids:
