@@ -3,7 +3,7 @@
 from metanet.searchers.coefficients import CoefficientGrid, Growth, coefficient_grid
 from metanet.searchers.controls import Controls, controls
 from metanet.searchers.evaluate import Evaluator
-from metanet.searchers.executors import Executor, InProcess, LocalProcesses, Outcome
+from metanet.searchers.executors import Executor, InProcess, LocalProcesses, Outcome, RayTasks
 from metanet.searchers.family import FamilySearch, RungSearch, search_family
 from metanet.searchers.kept import Tried
 from metanet.searchers.looks import AsynchronousHalving
@@ -43,6 +43,7 @@ __all__ = [
     "PolicyGradient",
     "PredictorGuided",
     "RandomFeasible",
+    "RayTasks",
     "RepeatFree",
     "RungSearch",
     "Scored",

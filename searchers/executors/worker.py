@@ -28,11 +28,11 @@ def serve(handle: int, evaluator: int) -> None:
     """
     pipe, inbox = Connection(handle), SimpleQueue[bytes]()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
-    evaluate = _unpickled(evaluator)
+    evaluate = readable(_content(evaluator))
     while True:
         item = cloudpickle.loads(inbox.get())
         pipe.send(BEGUN)
-        pipe.send_bytes(_pickled(attempt(evaluate, item)))
+        pipe.send_bytes(sendable(attempt(evaluate, item)))
 
 
 def _receive(pipe: Connection, inbox: "SimpleQueue[bytes]") -> None:
@@ -44,12 +44,16 @@ def _receive(pipe: Connection, inbox: "SimpleQueue[bytes]") -> None:
         os._exit(0)  # the main thread may be deep inside a library
 
 
-def _unpickled(handle: int) -> Any:
-    """The evaluator, or one that says why it cannot be read here."""
+def _content(handle: int) -> bytearray:
     size, content = os.fstat(handle).st_size, bytearray()
     while len(content) < size:  # one read gives 2 GiB at the most
         content += os.pread(handle, size - len(content), len(content))
     os.close(handle)
+    return content
+
+
+def readable(content: bytes | bytearray) -> Any:
+    """The evaluator, or one that says why it cannot be read here."""
     try:
         return cloudpickle.loads(content)
     except Exception as error:
@@ -61,8 +65,8 @@ def _unpickled(handle: int) -> Any:
         return unreadable
 
 
-def _pickled(outcome: Outcome[Any]) -> bytes:
-    """An outcome; where what the evaluator returned cannot be sent, that becomes the reason."""
+def sendable(outcome: Outcome[Any]) -> bytes:
+    """A pickled outcome; where what the evaluator returned cannot be sent, that becomes the reason."""
     try:
         return bytes(cloudpickle.dumps(outcome))
     except Exception as error:
