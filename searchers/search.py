@@ -19,7 +19,7 @@ from metanet.searchers.result import SearchResult
 from metanet.searchers.run import Run
 from metanet.searchers.samplers import SAMPLERS, NativeSampler, PredictorGuided
 from metanet.searchers.space import S, SearchSpace
-from metanet.searchers.stores import open_study, quiet_optuna, read_study
+from metanet.searchers.stores import open_study, quiet_optuna, read_study, shown
 
 DIRECTIONS = ("maximize", "minimize")
 
@@ -111,13 +111,13 @@ def load_result(store: str | os.PathLike[str], space: SearchSpace[S] | None = No
         told = remembered(study)
         if told is None:
             raise MetanetError(
-                f"the study {str(store)!r} does not tell the choices of {searched['space']!r}, which it searched: "
+                f"the study {shown(store)} does not tell the choices of {searched['space']!r}, which it searched: "
                 "give the space (`load_result(store, space)`, `metanet report --space`)"
             )
         return SearchResult(study, told)
     if searched["space_fingerprint"] != space.fingerprint:
         raise MetanetError(
-            f"the study {str(store)!r} searched {searched['space']!r} with other choices than the space given has: "
+            f"the study {shown(store)} searched {searched['space']!r} with other choices than the space given has: "
             "give the space that was searched, with the genes that were fixed"
         )
     return SearchResult(study, space)

@@ -255,4 +255,4 @@ class ChoiceTable:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else list(value)
+    return value.tolist() if hasattr(value, "tolist") else list(value)  # of arrays and of their numbers

@@ -111,6 +111,8 @@ def test_the_fingerprint_is_that_of_genes_choices_and_costs() -> None:
         ChoiceTable("cells", {**CHOICES, "depth": (3, 2, 1)}, {"macs": MACS}),
     ]
     assert len({table.fingerprint for table in (TABLE, *others)}) == 5
+    arrays = {gene: np.array(values) for gene, values in MACS.items()}
+    assert ChoiceTable("cells", CHOICES, {"macs": arrays}).fingerprint == others[0].fingerprint
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,14 @@ def test_a_study_whose_making_was_interrupted_is_made(store: str) -> None:
     assert len(search(SPACE, score, trials=3, store=store).scored) == 3
 
 
+def test_a_password_is_never_shown(store: str) -> None:
+    search(SPACE, score, trials=2, store=store)
+    own = store.replace("postgres:@", "postgres:hush@")
+    with pytest.raises(MetanetError, match=r"with other choices than the space given has") as failure:
+        load_result(own, TableSpace(count=5))
+    assert "hush" not in str(failure.value)
+
+
 def test_there_may_be_no_study(server: Any) -> None:
     with pytest.raises(MetanetError, match="holds no study that `search` made: name one after the #"):
         load_result(f"{server.get_uri()}#nothing", SPACE)

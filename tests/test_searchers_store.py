@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from test_searchers_table import Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
-from metanet.searchers import SearchResult, search
+from metanet.searchers import SearchResult, load_result, search
 from metanet.searchers.stores.journal import Journal
 
 SPACE = TableSpace()
@@ -124,6 +124,8 @@ def test_a_damaged_study_is_refused_and_left_as_it_is(
     assert message in str(failure.value)
     assert "restore the file or take another store" in str(failure.value)
     assert str(tmp_path / "s") in str(failure.value)
+    with pytest.raises(MetanetError, match=r"damaged|holds no study that `search` made"):
+        load_result(tmp_path / "s", SPACE)
     assert (tmp_path / "s").read_bytes() == content
 
 

@@ -44,10 +44,12 @@ class Execution:
 
     def made(self) -> "Executor":
         """The executor. Raises MetanetError for what it refuses."""
-        from metanet.searchers import InProcess, LocalProcesses
+        from metanet.searchers import InProcess, LocalProcesses, RayTasks
 
         given: dict[str, Any] = {"workers": self.workers, "timeout": self.timeout}
         given = {name: value for name, value in given.items() if value is not None}
+        if self.executor == "ray":
+            return RayTasks(**given)
         if self.executor == "processes" or given:
             return LocalProcesses(**given)
         return InProcess()

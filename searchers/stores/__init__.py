@@ -12,10 +12,10 @@ from optuna.samplers import BaseSampler
 
 from metanet.errors import MetanetError
 from metanet.searchers.stores.journal_file import open_journal, read_journal
-from metanet.searchers.stores.postgres import SCHEMES, has_postgres, open_postgres, read_postgres
+from metanet.searchers.stores.postgres import SCHEMES, has_postgres, open_postgres, read_postgres, shown_postgres
 from metanet.searchers.stores.store import Store
 
-__all__ = ["Store", "has_study", "open_study", "quiet_optuna", "read_study"]
+__all__ = ["Store", "has_study", "open_study", "quiet_optuna", "read_study", "shown"]
 
 
 def open_study(
@@ -44,6 +44,11 @@ def read_study(store: str | os.PathLike[str]) -> optuna.Study:
 def has_study(store: str | os.PathLike[str]) -> bool:
     """Whether there is a study of that name, whoever made it. Raises MetanetError where the store cannot be reached."""
     return has_postgres(str(store)) if _is_url(store) else os.path.exists(store)
+
+
+def shown(store: str | os.PathLike[str]) -> str:
+    """A store as messages name it, without a password."""
+    return shown_postgres(str(store)) if _is_url(store) else repr(str(store))
 
 
 def _is_url(store: str | os.PathLike[str]) -> bool:

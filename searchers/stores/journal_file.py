@@ -98,6 +98,7 @@ def read_journal(path: str | os.PathLike[str]) -> optuna.Study:
     studies = storage.get_all_studies()
     if len(studies) != 1 or OPTIONS not in studies[0].user_attrs:
         raise MetanetError(f"{str(path)!r} holds no study that `search` made: name the journal file of a search")
+    _check_trials(path, storage)
     return optuna.load_study(study_name=STUDY, storage=storage)
 
 
@@ -185,6 +186,11 @@ def _check_study(path: Path, storage: JournalStorage, options: Mapping[str, Any]
     if len(studies) > 1 or OPTIONS not in studies[0].user_attrs:
         raise MetanetError(f"{str(path)!r} holds an Optuna study that `search` did not make: take another store")
     _check_options(path, studies[0].user_attrs[OPTIONS], options)
+    _check_trials(path, storage)
+
+
+def _check_trials(path: Path, storage: JournalStorage) -> None:
+    """Raises MetanetError where a result has no architecture."""
     for trial in storage.get_all_trials(storage.get_study_id_from_name(STUDY), deepcopy=False):
         if trial.state is TrialState.COMPLETE and not {GENES, METRICS} <= trial.user_attrs.keys():
             raise _damaged(path, f"trial {trial.number} has a result and no architecture")

@@ -144,6 +144,11 @@ def has_postgres(store: str) -> bool:
         return bool(connection.execute(query, {"name": name}).scalar_one())
 
 
+def shown_postgres(store: str) -> str:
+    """An address as messages name it."""
+    return repr(_shown(*_address(store)))
+
+
 def _address(store: str) -> tuple[URL, str]:
     """Where the database is, and the name of the study in it."""
     address, _, name = store.partition("#")
