@@ -5,13 +5,13 @@ costs stands with its trial.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import optuna
 
 from metanet.errors import MetanetError
-from metanet.runs import plain
 from metanet.search_spaces import Space, Union
 from metanet.search_spaces.files import dump, loads
 from metanet.searchers.space import SearchSpace
@@ -42,7 +42,10 @@ def written(space: SearchSpace[Any]) -> dict[str, Any] | None:
         return {"name": space.name, "spaces": [dump(part) for part in parts], "fingerprint": fingerprint}
     if isinstance(space, ChoiceTable):
         table = replace(space, row_costs=None)
-        values = {"choices": {gene.name: list(gene.choices) for gene in table.genes}, "costs": plain(table.costs)}
+        costs = {
+            m: {gene: [int(cost) for cost in own] for gene, own in by.items()} for m, by in (table.costs or {}).items()
+        }
+        values = {"choices": {gene.name: list(gene.choices) for gene in table.genes}, "costs": costs or None}
         return {"name": table.name, **values, "fingerprint": table.fingerprint}
     return None
 
@@ -50,7 +53,7 @@ def written(space: SearchSpace[Any]) -> dict[str, Any] | None:
 def read(definition: Mapping[str, Any]) -> SearchSpace[Any]:
     """The space that was written. Raises MetanetError where it is not understood, as that of a newer version may be."""
     space: SearchSpace[Any]
-    try:
+    with suppress(MetanetError, LookupError, TypeError, AttributeError):
         if "choices" in definition:
             space = ChoiceTable(definition["name"], definition["choices"], definition["costs"])
         else:
@@ -58,8 +61,6 @@ def read(definition: Mapping[str, Any]) -> SearchSpace[Any]:
             space = Union(definition["name"], parts) if "name" in definition else parts[0]
         if space.fingerprint == definition["fingerprint"]:
             return space
-    except (MetanetError, LookupError, TypeError, AttributeError):
-        pass
     raise MetanetError(
         "the space that is written in the study is not understood, another version of metanet may have made it: "
         "name the space that was searched"

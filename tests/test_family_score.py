@@ -343,7 +343,7 @@ def test_interrupted_in_any_phase_it_ends_the_same(run, few, tmp_path, monkeypat
 @pytest.mark.parametrize(("trials", "random"), [(2, 1), (30, 10), (300, 25)])
 def test_most_of_a_rungs_trials_are_evolutions_own(trials, random):
     """The first population is what the control draws, too: a search of nothing else is no search."""
-    options = FamilyOptions(("a", "b"), trials=trials)
+    options = FamilyOptions(("a", "b"), trials=trials, sampler="evolution")
     assert sampler_of(options).population == random < trials
     assert not hasattr(sampler_of(replace(options, sampler="random")), "population")
 

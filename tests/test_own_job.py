@@ -236,7 +236,7 @@ def test_after_a_broken_image_is_mended_the_same_command_goes_on(tmp_path, monke
     )
     (tmp_path / "d/zero/05.png").write_bytes(content)
 
-    def enough(*args):
+    def enough(*args, **options):
         raise metanet.errors.MetanetError("far enough")
 
     monkeypatch.setattr("metanet.cli.job._searches", enough)

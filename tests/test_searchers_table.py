@@ -146,7 +146,7 @@ class Recorder:
 def told(result: SearchResult[Row]) -> list[tuple[Any, ...]]:
     """What must not depend on interruptions."""
     frame = result.to_dataframe().query("state != 'ABANDONED'")
-    return list(zip(frame["slot"], frame["spec"], frame["state"], frame["accuracy"].fillna(-1), strict=True))
+    return list(zip(map(int, frame["slot"]), frame["spec"], frame["state"], frame["accuracy"].fillna(-1), strict=True))
 
 
 def test_the_table_is_a_search_space() -> None:

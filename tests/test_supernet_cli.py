@@ -52,7 +52,9 @@ def test_training_writes_everything_and_says_what_to_type_next(run, capsys, monk
     argv = shlex.split(said[-1].partition("type: metanet ")[2])
     args = parser().parse_args(argv)
     assert (args.out, args.supernet_steps, args.rules) == (str(run.parent), 3, "sandwich,best-up")
-    monkeypatch.setattr("metanet.cli.job._searches", lambda *args: (_ for _ in ()).throw(MetanetError("far enough")))
+    monkeypatch.setattr(
+        "metanet.cli.job._searches", lambda *args, **options: (_ for _ in ()).throw(MetanetError("far enough"))
+    )
     assert main(argv) == 2 and "far enough" in capsys.readouterr().err
     assert (run / "checkpoint.pt").read_bytes() == before
 
