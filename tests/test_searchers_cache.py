@@ -61,6 +61,7 @@ def test_other_spaces_evaluators_and_fidelities_are_other_evaluations(other: dic
     assert (not full) == ("fidelities" in other)  # the full looks at the same architectures are known
 
 
+@pytest.mark.slow
 def test_processes_share_a_folder(tmp_path: Path) -> None:
     search(SPACE, Counted(), trials=9, sampler="random", cache=tmp_path / "c", store=tmp_path / "a")
     again = Counted(value=[])  # would fail

@@ -129,6 +129,7 @@ def test_pruners_of_optuna_decide_in_their_place(pruner: optuna.pruners.BasePrun
         run(tmp_path / "s", sampler="random")
 
 
+@pytest.mark.slow
 def test_looks_run_in_several_processes(tmp_path: Path) -> None:
     result = run(tmp_path / "s", executor=LocalProcesses(2), trials=20)
     frame = result.to_dataframe()

@@ -62,6 +62,7 @@ def test_every_end_of_an_evaluation_is_told_and_the_others_go_on() -> None:
     assert set(psutil.Process().children(recursive=True)) <= before  # no worker is left, nor what one had started
 
 
+@pytest.mark.slow
 def test_a_search_by_processes_evaluates_each_architecture_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
@@ -114,6 +115,7 @@ def test_nothing_to_do_means_ask_again_after_the_next_outcome() -> None:
     assert told_ == [0, 1]
 
 
+@pytest.mark.slow
 def test_workers_share_the_cores_and_keep_their_words_to_themselves(capfd: pytest.CaptureFixture[str]) -> None:
     def threads(spec: int) -> dict[str, float]:
         import torch
@@ -127,6 +129,7 @@ def test_workers_share_the_cores_and_keep_their_words_to_themselves(capfd: pytes
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_worker_dies_with_its_driver(tmp_path: Path) -> None:
     script = f"""
 import os, time
