@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from metanet.errors import MetanetError, unknown
+from metanet.errors import MetanetError, check_whole, unknown
 
 CONV_OPS = ("mbconv", "fused_mbconv")
 HEAD_OPS = ("self_attention", "channel_attention", "window_attention")  # those that work in heads
@@ -23,11 +23,6 @@ OPS = CONV_OPS + TOKEN_OPS
 KERNELS = (3, 5, 7)
 DOWNS = ("local", "local_global", "global")
 ATTENDING_DOWNS = ("local_global", "global")
-
-
-def _check_int(where: str, name: str, value: object, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise MetanetError(f"`{name}` of {where} must be a whole number of at least {low}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class StageSpec:
             raise unknown("op", self.op, OPS)
         where = f"a {self.op} stage"
         for name in ("depth", "width"):
-            _check_int(where, name, getattr(self, name), 1)
+            check_whole(name, getattr(self, name), 1, where)
         if isinstance(self.stride, bool) or self.stride not in (1, 2):
             raise MetanetError(f"`stride` of {where} must be 1 or 2, got {self.stride!r}")
         if self.down is not None and self.down not in DOWNS:
@@ -82,7 +77,7 @@ class StageSpec:
         if "se" in effective and not isinstance(self.se, bool):
             raise MetanetError(f"`se` of {where} must be true or false, got {self.se!r}")
         for name in {"head_dim", "window", "grid"} & effective:
-            _check_int(where, name, getattr(self, name), 1)
+            check_whole(name, getattr(self, name), 1, where)
         if self.head_dim is not None and self.width % self.head_dim:
             raise MetanetError(
                 f"`width` of {where} must be a multiple of its head size, got width={self.width} and "
@@ -144,7 +139,7 @@ class ArchSpec:
         if not self.stages:
             raise MetanetError("a network must have at least one stage, got none")
         for name, low in (("stem_width", 1), ("head_width", 1), ("resolution", 8)):
-            _check_int("a network", name, getattr(self, name), low)
+            check_whole(name, getattr(self, name), low, "a network")
         width, canonical = self.stem_width, []
         for i, stage in enumerate(self.stages):
             if not isinstance(stage, StageSpec):

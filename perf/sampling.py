@@ -1,11 +1,8 @@
 """Searches of a benchmark table, and what they are worth: regret, excess, missing hypervolume; `perf/samplers.py` says
 how each is counted."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
-
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 import numpy as np
 import optuna

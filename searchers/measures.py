@@ -58,8 +58,7 @@ def regret(study: optuna.Study, other: optuna.Study) -> pd.DataFrame:
             )
     own, theirs = best_so_far(study), best_so_far(other)
     count = min(len(own), len(theirs))
-    signs = pd.Series({n: 1 if d == "maximize" else -1 for n, d in history.objectives_of(study).items()})
-    return (theirs.iloc[:count] - own.iloc[:count]) * signs
+    return (own.iloc[:count] - theirs.iloc[:count]) * _signs(study)[own.columns]
 
 
 def worst(study: optuna.Study) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from metanet.errors import MetanetError, unknown
+from metanet.errors import MetanetError, check_whole, unknown
 from metanet.searchers.cache import cache_in
 from metanet.searchers.definition import remember, remembered
 from metanet.searchers.evaluate import Evaluator, as_evaluator
@@ -83,9 +83,8 @@ def search(
         "sampler": str(chosen),
         "seed": seed,
         "evaluator": evaluator.fingerprint,
+        **_racing(fidelities, pruner),
     }
-    if len(fidelities) > 1:
-        options |= {"fidelities": list(fidelities), "pruner": _described(pruner)}
     looking = Looking(evaluator, None if cache is None else cache_in(cache, space, evaluator))
     with quiet_optuna(), open_study(store, options, chosen, pruner) as opened:
         with opened.claim():
@@ -132,8 +131,7 @@ def _check_arguments(objectives: Mapping[str, str], trials: int, seed: int, max_
         if direction not in DIRECTIONS:
             raise unknown(f"direction of the objective {name!r}", direction, DIRECTIONS)
     for name, value, low in (("trials", trials, 1), ("seed", seed, 0), ("max_failures", max_failures, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise MetanetError(f"`{name}` must be a whole number of at least {low}, got {value!r}")
+        check_whole(name, value, low)
 
 
 def _sampler(sampler: str | BaseSampler | None) -> BaseSampler:
@@ -146,6 +144,9 @@ def _sampler(sampler: str | BaseSampler | None) -> BaseSampler:
     return SAMPLERS[sampler]()
 
 
-def _described(pruner: BasePruner) -> str:
-    """A pruner as options of a study name it; Optuna's do not tell their own options."""
-    return str(pruner) if isinstance(pruner, AsynchronousHalving) else type(pruner).__name__
+def _racing(fidelities: Sequence[float], pruner: BasePruner) -> dict[str, Any]:
+    """What a study with several fidelities has among its options; Optuna's pruners do not tell their own."""
+    if len(fidelities) == 1:
+        return {}
+    told = str(pruner) if isinstance(pruner, AsynchronousHalving) else type(pruner).__name__
+    return {"fidelities": list(fidelities), "pruner": told}

@@ -50,7 +50,7 @@ class LiveTable:
         from rich.console import Console
 
         console = self.console or Console(stderr=True)
-        look = Look(
+        look = Watched(
             self.name, _reader(store, space), {n: _reader(s, space) for n, s in (self.others or {}).items()}, total
         )
         if console.is_terminal:
@@ -82,7 +82,7 @@ def look_on(
     from rich.console import Console
 
     console = console or Console()
-    look = Look("search", lambda: result, others or {}, None)
+    look = Watched("search", lambda: result, others or {}, None)
     if not console.is_terminal:
         console.print(look.line(), markup=False, highlight=False, soft_wrap=True)
         return
@@ -95,7 +95,7 @@ def look_on(
             return
 
 
-class Look:
+class Watched:
     """A study and those beside it, read anew each time that something is asked of them. Whatever goes wrong is not
     raised: what is shown must never end a search.
 
@@ -148,7 +148,7 @@ class Look:
 
 
 @contextmanager
-def _live(look: Look, console: "Console") -> Iterator[None]:
+def _live(look: Watched, console: "Console") -> Iterator[None]:
     from rich.live import Live
 
     with Live(get_renderable=look.table, console=console, refresh_per_second=1) as live:

@@ -18,7 +18,7 @@ from metanet.errors import MetanetError
 from metanet.searchers import LiveTable, SearchResult, controls, load_result, search
 from metanet.searchers.live_table import duration, table_of
 from metanet.searchers.standing import standing
-from metanet.searchers.watch import Look, look_on
+from metanet.searchers.watch import Watched, look_on
 
 SPACE = TableSpace()
 TWO = {"accuracy": "maximize", "latency": "minimize"}
@@ -194,7 +194,7 @@ def test_a_study_that_cannot_be_read_at_a_moment_harms_nothing(tmp_path: Path, m
             raise MetanetError("there is no study")
         return there[0]
 
-    look = Look("search", lambda: result, {"random search": later}, None)
+    look = Watched("search", lambda: result, {"random search": later}, None)
     assert look.line().startswith("search: 3 trials (3 scored)") and "random search" not in look.line()
     there.append(result)
     assert "random search" not in look.line()
@@ -207,7 +207,7 @@ def test_a_study_that_cannot_be_read_at_a_moment_harms_nothing(tmp_path: Path, m
     look.find()
     assert look.table() is not before and look.line().startswith("search: 3 trials")
     there.clear()
-    nothing = Look("search", later, {}, None)
+    nothing = Watched("search", later, {}, None)
     assert nothing.table() == nothing.line() == "search: the study cannot be read"
 
 

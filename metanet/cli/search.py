@@ -6,9 +6,13 @@ Killed at any moment and run again with the same command, it goes on where it wa
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from metanet.cli.execution import execution_arguments
 from metanet.cli.setting import budget_arguments, data_argument
+
+if TYPE_CHECKING:
+    from argparse import _ArgumentGroup
 
 HELP = "search, retrain, test, report"
 EXAMPLE = "metanet search --constraints 'macs <= 1M, params <= 100k' --trials 200 --out runs/small"
@@ -16,7 +20,17 @@ EXAMPLE = "metanet search --constraints 'macs <= 1M, params <= 100k' --trials 20
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
-    where = parser.add_argument_group("what is searched")
+    _what(parser.add_argument_group("what is searched"))
+    _how(parser.add_argument_group("how"))
+    execution_arguments(parser)
+    parser.add_argument("--out", default="runs/search", help="run folder (default: %(default)s)")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--quiet", action="store_true", help="no progress bars")
+    watch = "a live table of the best and the last architectures; a line every 10 trials where stderr is no terminal"
+    shown.add_argument("--watch", action="store_true", help=watch)
+
+
+def _what(where: "_ArgumentGroup") -> None:
     where.add_argument(
         "--space", default="metanet-tiny", help="space to search, or its YAML or JSON file (default: %(default)s)"
     )
@@ -38,7 +52,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--latency", metavar="TABLE", help="file of `metanet latency build`: rules may name latency, as 'latency <= …'"
     )
-    how = parser.add_argument_group("how")
+
+
+def _how(how: "_ArgumentGroup") -> None:
     budget_arguments(how, trials=60, scored="architectures to score")
     how.add_argument(
         "--inherit",
@@ -60,12 +76,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="shares of the evaluation, as 0.1 0.3 1: the best third goes on to the next (default: 1)",
     )
-    execution_arguments(parser)
-    parser.add_argument("--out", default="runs/search", help="run folder (default: %(default)s)")
-    shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--quiet", action="store_true", help="no progress bars")
-    watch = "a live table of the best and the last architectures; a line every 10 trials where stderr is no terminal"
-    shown.add_argument("--watch", action="store_true", help=watch)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,8 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metanet.report.bars import CLEAR, FAINT
-from metanet.report.chart import GRID, INK, still_text, write_png
+from metanet.report.chart import FAINT, GRID, INK, framed, layout, still_text, write_png
 from metanet.report.style import colours
 
 if TYPE_CHECKING:
@@ -51,18 +50,8 @@ class Amounts:
             for name, values in self.groups.items()
         ]
         figure = Figure(bars)
-        figure.update_layout(
-            template="none",
-            barmode="group",
-            bargap=0.25,
-            height=round(100 + 72 * self._inches()),
-            margin={"l": 20, "r": 50, "t": 20, "b": 50},
-            paper_bgcolor=CLEAR,
-            plot_bgcolor=CLEAR,
-            font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
-            showlegend=len(self.groups) > 1,
-            legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        )
+        size = {"height": round(100 + 72 * self._inches()), "margin": {"l": 20, "r": 50, "t": 20, "b": 50}}
+        figure.update_layout(**layout() | size, barmode="group", bargap=0.25, showlegend=len(self.groups) > 1)
         names = [escape(short(name)) for name in self.names]
         axis = {"linecolor": GRID, "zeroline": False, "automargin": True}
         figure.update_yaxes(
@@ -94,11 +83,8 @@ class Amounts:
         if self._whole():
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.1, y=0.02)
-        axes.grid(axis="x", alpha=0.25, color=GRID)
-        axes.tick_params(colors=INK)
+        framed(axes, "x")
         axes.tick_params(axis="y", length=0)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GRID)
         if len(self.groups) > 1:
             figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor=INK, fontsize=9)
         return write_png(figure, Path(path))

@@ -7,15 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanet.report.chart import GRID, INK, MARKERS, still_text, write_png
+from metanet.report.chart import CLEAR, FAINT, GRID, INK, MARKERS, framed, layout, still_text, write_png
 from metanet.report.style import colours
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # plotly has no types
-
-CLEAR = "rgba(0,0,0,0)"
-FAINT = "rgba(136,145,160,0.25)"
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Bars:
             look = {"marker": {"color": group.colour}, "error_y": error}
             bars.append(Bar(name=escape(group.name), x=[escape(task) for task in self.tasks], y=group.values, **look))
         figure = Figure(bars)
-        figure.update_layout(barmode="group", **_layout())
+        figure.update_layout(barmode="group", **layout())
         axis = {"gridcolor": FAINT, "linecolor": GRID, "zeroline": False, "automargin": True}
         figure.update_xaxes(**axis | {"showgrid": False})
         figure.update_yaxes(**axis, title=escape(self.label), rangemode="tozero")
@@ -74,11 +71,8 @@ class Bars:
         turn: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(self.tasks) > 6 else {}
         axes.set_xticks(range(len(self.tasks)), [still_text(task) for task in self.tasks], **turn)
         axes.set_ylabel(still_text(self.label), color=INK)
-        axes.grid(axis="y", alpha=0.25, color=GRID)
-        axes.tick_params(colors=INK)
+        framed(axes, "y")
         axes.tick_params(axis="x", length=0)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GRID)
         _legend(figure, [group.name for group in self.groups], inches)
         return write_png(figure, Path(path))
 
@@ -114,7 +108,7 @@ class Radar:
             "nticks": 6,
         }
         angular = {**axis, "rotation": 90, "direction": "clockwise"}
-        figure.update_layout(**_layout(), polar={"bgcolor": CLEAR, "radialaxis": radial, "angularaxis": angular})
+        figure.update_layout(**layout(), polar={"bgcolor": CLEAR, "radialaxis": radial, "angularaxis": angular})
         figure.update_layout(height=520)
         return figure
 
@@ -165,18 +159,6 @@ def _errors(group: Group) -> tuple[list[float], list[float]]:
     """Lengths of the error bars, upwards and downwards."""
     above = [max(0.0, high - value) for high, value in zip(group.high, group.values, strict=True)]
     return above, [max(0.0, value - low) for low, value in zip(group.low, group.values, strict=True)]
-
-
-def _layout() -> dict[str, Any]:
-    return {
-        "template": "none",
-        "height": 420,
-        "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
-        "paper_bgcolor": CLEAR,
-        "plot_bgcolor": CLEAR,
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
-        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-    }
 
 
 def _legend(figure: Any, names: Sequence[str], inches: float) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # plotly has no types
 
 INK, GRID = "#6b7480", "#8891a0"
+CLEAR, FAINT = "rgba(0,0,0,0)", "rgba(136,145,160,0.25)"
 _PLOTLY_MODES = {
     "dots": "markers",
     "line": "lines",
@@ -76,21 +77,33 @@ def interactive(chart: Chart) -> "Figure":
     from plotly.graph_objects import Figure, Scatter
 
     figure = Figure([Scatter(**_trace(series)) for series in chart.series])
-    figure.update_layout(
-        template="none",
-        height=420,
-        margin={"l": 70, "r": 20, "t": 20, "b": 60},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        hovermode="closest",
-    )
-    axis = {"gridcolor": "rgba(136,145,160,0.25)", "linecolor": GRID, "zeroline": False, "automargin": True}
+    figure.update_layout(**layout(), hovermode="closest")
+    axis = {"gridcolor": FAINT, "linecolor": GRID, "zeroline": False, "automargin": True}
     ticks = {"tickvals": list(chart.x_ticks), "ticktext": [quantity(x) for x in chart.x_ticks]} if chart.x_ticks else {}
     figure.update_xaxes(**axis, **ticks, title=escape(chart.x_label), type="log" if chart.log_x else "linear")
     figure.update_yaxes(**axis, title=escape(chart.y_label), type="log" if chart.log_y else "linear")
     return figure
+
+
+def layout() -> dict[str, Any]:
+    """How interactive plots look alike."""
+    return {
+        "template": "none",
+        "height": 420,
+        "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    }
+
+
+def framed(axes: Any, grid: str = "both") -> None:
+    """How still plots look alike: the lines of a grid along the axis named, or along both, and two sides of a frame."""
+    axes.grid(axis=grid, alpha=0.25, color=GRID)
+    axes.tick_params(which="both", colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GRID)
 
 
 def _trace(series: Series) -> dict[str, Any]:
@@ -150,10 +163,7 @@ def save_png(chart: Chart, path: Path) -> Path:
         axes.xaxis.set_major_formatter(lambda x, _: quantity(x))
         if chart.log_x:
             _tick_log(axes.xaxis, [x for series in chart.series for x in series.x])
-    axes.grid(alpha=0.25, color=GRID)
-    axes.tick_params(which="both", colors=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GRID)
+    framed(axes)
     if names := [series.name for series in chart.series if series.legend]:
         columns = max(1, min(5, 96 // (max(map(len, names)) + 8)))  # about 96 characters and 8 a mark are one line
         figure.legend(loc="outside upper left", ncols=columns, frameon=False, labelcolor=INK)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metanet.errors import MetanetError, unknown
+from metanet.errors import MetanetError, check_whole, unknown
 from metanet.runs import track
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -47,9 +47,7 @@ class Setting:
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
         for name in ("threads", "batch", "rounds"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise MetanetError(f"`{name}` of a latency must be a whole number of at least 1, got {value!r}")
+            check_whole(name, getattr(self, name), 1, "a latency")
 
     @property
     def clock(self) -> str:

@@ -18,7 +18,8 @@ from typing import IO, Any, Generic
 import cloudpickle
 import torch
 
-from metanet.errors import MetanetError
+from metanet.errors import MetanetError, check_whole
+from metanet.searchers.executors.pool import check_timeout, fed, seconds_left, too_long
 from metanet.searchers.executors.protocol import Outcome, T, reason_of
 from metanet.searchers.executors.worker import BEGUN, COMMAND
 
@@ -44,35 +45,18 @@ class LocalProcesses:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("workers", 1), ("threads", 1)):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
-                raise MetanetError(
-                    f"`{name}` of LocalProcesses must be a whole number of at least {low}, got {value!r}"
-                )
-        if self.timeout is not None and not self.timeout > 0:
-            raise MetanetError(f"`timeout` of LocalProcesses must be above 0 seconds, or None, got {self.timeout!r}")
+        check_whole("workers", self.workers, 1, "LocalProcesses")
+        if self.threads is not None:
+            check_whole("threads", self.threads, 1, "LocalProcesses")
+        check_timeout("LocalProcesses", self.timeout)
 
     def map(self, evaluate: Callable[[T], Mapping[str, float]], specs: Iterable[T | None]) -> Iterator[Outcome[T]]:
         """As many evaluations at once as there are workers; each outcome is told before more is asked for.
 
         Raises MetanetError where the evaluator cannot be sent to another process.
         """
-        stream, more = iter(specs), True
         with _pool(self, pickled(evaluate)) as pool:
-            while True:
-                while more and pool.room:
-                    try:
-                        spec = next(stream)
-                    except StopIteration:
-                        more = False
-                        break
-                    if spec is None:
-                        break
-                    pool.start(spec)
-                if not pool.busy:
-                    return
-                yield pool.ended()
+            yield from fed(pool, specs)
 
 
 def pickled(evaluate: Callable[..., Any]) -> bytes:
@@ -138,8 +122,8 @@ class _Pool(Generic[T]):
                 if (outcome := self._heard(worker)) is not None:
                     return outcome
             for worker in self.busy:
-                if worker.running and self._left(worker) <= 0:
-                    return self._buried(worker, f"it took longer than the timeout of {self.options.timeout:g} s")
+                if self._left(worker) <= 0:
+                    return self._buried(worker, too_long(self.options.timeout))
 
     def close(self) -> None:
         """Ends all workers, in the middle of what they do."""
@@ -175,12 +159,11 @@ class _Pool(Generic[T]):
 
     def _left(self, worker: _Worker[T]) -> float:
         """Seconds until the timeout of a worker's evaluation."""
-        timeout = math.inf if self.options.timeout is None else self.options.timeout
-        return timeout - (time.monotonic() - worker.begun)
+        return seconds_left(self.options.timeout, worker)
 
     def _patience(self) -> float | None:
         """How long the next timeout is away; None where there is none."""
-        left = min((self._left(worker) for worker in self.busy if worker.running), default=math.inf)
+        left = min(map(self._left, self.busy))
         return None if left == math.inf else max(0.0, left)
 
     def _worker(self) -> _Worker[T]:

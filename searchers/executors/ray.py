@@ -11,8 +11,9 @@ from typing import Any, Generic
 
 import cloudpickle
 
-from metanet.errors import MetanetError
+from metanet.errors import MetanetError, check_whole
 from metanet.searchers.executors.cluster import connected, imported
+from metanet.searchers.executors.pool import check_timeout, fed, seconds_left, too_long
 from metanet.searchers.executors.processes import pickled
 from metanet.searchers.executors.protocol import Outcome, T, attempt, reason_of
 from metanet.searchers.executors.worker import BEGUN, readable, sendable
@@ -57,19 +58,15 @@ class RayTasks:
     retries: int = 1
 
     def __post_init__(self) -> None:
-        for name, low in (("workers", 1), ("retries", 0)):
-            value = getattr(self, name)
-            if (name, value) == ("workers", None):
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise MetanetError(f"`{name}` of RayTasks must be a whole number of at least {low}, got {value!r}")
+        if self.workers is not None:
+            check_whole("workers", self.workers, 1, "RayTasks")
+        check_whole("retries", self.retries, 0, "RayTasks")
         for name, value in (("cpus", self.cpus), ("gpus", self.gpus)):
             if not 0 <= value < math.inf or (value > 1 and value != int(value)):
                 raise MetanetError(f"`{name}` of RayTasks must be from 0 to 1 or a whole number, got {value!r}")
         if self.cpus == 0:
             raise MetanetError("`cpus` of RayTasks must be above 0: Ray counts by it what a node has room for")
-        if self.timeout is not None and not self.timeout > 0:
-            raise MetanetError(f"`timeout` of RayTasks must be above 0 seconds, or None, got {self.timeout!r}")
+        check_timeout("RayTasks", self.timeout)
 
     def map(self, evaluate: Callable[[T], Mapping[str, float]], specs: Iterable[T | None]) -> Iterator[Outcome[T]]:
         """As many evaluations at once as there is room for; each outcome is told before more is asked for.
@@ -77,24 +74,8 @@ class RayTasks:
         Raises MetanetError where Ray is not installed, no cluster answers, no node can have an evaluation, or the
         evaluator cannot be sent to another process.
         """
-        stream, more, asking = iter(specs), True, True
         with _pool(self, pickled(evaluate)) as pool:
-            while True:
-                while more and asking and pool.room:
-                    try:
-                        spec = next(stream)
-                    except StopIteration:
-                        more = False
-                        break
-                    if spec is None:
-                        asking = False  # until the next outcome was told
-                    else:
-                        pool.start(spec)
-                if not pool.busy:
-                    return
-                if (outcome := pool.ended()) is not None:
-                    yield outcome
-                    asking = True
+            yield from fed(pool, specs)
 
 
 @contextmanager
@@ -150,7 +131,7 @@ class _Pool(Generic[T]):
         for task in self.busy:
             if self._left(task) <= 0 and not self._ready([task], 0):
                 self.ray.cancel(task.stream, force=True)
-                return self._failed(task, f"it took longer than the timeout of {self.options.timeout:g} s")
+                return self._failed(task, too_long(self.options.timeout))
         ready = self._ready(self.busy, max(0.0, min([POLL, *map(self._left, self.busy)])))
         return None if ready is None else self._heard(ready)
 
@@ -210,9 +191,7 @@ class _Pool(Generic[T]):
 
     def _left(self, task: _Task[T]) -> float:
         """Seconds to a task's timeout."""
-        if self.options.timeout is None or not task.running:
-            return math.inf
-        return self.options.timeout - (time.monotonic() - task.begun)
+        return seconds_left(self.options.timeout, task)
 
     def _places(self) -> int:
         """How many evaluations the nodes that are there have room for."""

@@ -40,6 +40,11 @@ class Comparison:
         return {name: result.study for name, result in self.results.items()}
 
     @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The search's trials as a table."""
+        return self.search.to_dataframe()
+
+    @cached_property
     def budget(self) -> int:
         """Evaluations that every one of them had."""
         return min(len(measures.evaluations(study)) for study in self.studies.values())

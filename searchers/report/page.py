@@ -43,10 +43,10 @@ def write_report(
         Section("Beside the controls", _controls(compared)),
         Section("How it came about", [*_how(compared), *_figures(plots["found"])]),
         Section("Which choices mattered", [*_figures(plots["mattered"]), *_mattered(compared)]),
-        Section("The trials", [*_trials(result), *_figures(plots["failed"]), *_figures(plots["took"])]),
-        Section("What it was found with", [_options(result)]),
+        Section("The trials", [*_trials(compared), *_figures(plots["failed"]), *_figures(plots["took"])]),
+        Section("What it was found with", [_options(compared)]),
     ]
-    text = page(f"Search in {result.space.name}", sections, lead=_lead(result))
+    text = page(f"Search in {result.space.name}", sections, lead=_lead(compared))
     if str(os.fspath(path)).lower().endswith((".html", ".htm")):
         atomic_write(path, text)
         return Path(path)
@@ -61,8 +61,8 @@ def _figures(plots: Shown) -> list[Html]:
     return [figure(plot.figure) for plot in plots.values()]
 
 
-def _lead(result: SearchResult[Any]) -> str:
-    states = result.to_dataframe()["state"].value_counts()
+def _lead(compared: Comparison) -> str:
+    result, states = compared.search, compared.frame["state"].value_counts()
     counts = ", ".join(f"{count} {str(state).lower()}" for state, count in states.items())
     return (
         f"{len(result.scored)} architectures were scored (trials: {counts or 'none'}). {result.stopped or ''}".strip()
@@ -144,8 +144,8 @@ def _mattered(compared: Comparison) -> list[Html]:
     return [paragraph(told), table(rows, caption=caption)]
 
 
-def _trials(result: SearchResult[Any]) -> list[Html]:
-    frame = result.to_dataframe()
+def _trials(compared: Comparison) -> list[Html]:
+    frame = compared.frame
     if frame.empty:
         return [paragraph("No trial was made yet.")]
     body = [table(states_table(frame), caption="Trials by state; seconds are those of evaluations")]
@@ -157,9 +157,9 @@ def _trials(result: SearchResult[Any]) -> list[Html]:
     return body
 
 
-def _options(result: SearchResult[Any]) -> Html:
-    options: dict[str, Any] = dict(result.study.user_attrs[history.OPTIONS])
-    started = result.to_dataframe()["start"].dropna()
+def _options(compared: Comparison) -> Html:
+    options: dict[str, Any] = dict(compared.search.study.user_attrs[history.OPTIONS])
+    started = compared.frame["start"].dropna()
     if len(started):
         ends = {"first trial": started.min(), "last trial": started.max()}
         options |= {name: f"{moment:%Y-%m-%d %H:%M}" for name, moment in ends.items()}

@@ -79,7 +79,7 @@ def importance_plots(compared: Comparison) -> dict[str, Drawable]:
 
 def failure_plots(compared: Comparison) -> dict[str, Drawable]:
     """How often each reason made a trial fail; none without failures."""
-    rows = failures_table(compared.search.to_dataframe()).head(MOST)
+    rows = failures_table(compared.frame).head(MOST)
     if rows.empty:
         return {}
     counts = {"failures": rows["trials"].astype(float).tolist()}

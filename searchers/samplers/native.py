@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
-from metanet.errors import MetanetError
+from metanet.errors import MetanetError, check_whole
 from metanet.searchers.history import genome, proposed, slot_of
 from metanet.searchers.space import SearchSpace
 
@@ -106,8 +106,4 @@ class NativeSampler(BaseSampler, abc.ABC):
 def check_counts(sampler: NativeSampler, *names: str) -> None:
     """Raises MetanetError where an option that counts something is no whole number of at least 1."""
     for name in names:
-        value = getattr(sampler, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise MetanetError(
-                f"`{name}` of {type(sampler).__name__} must be a whole number of at least 1, got {value!r}"
-            )
+        check_whole(name, getattr(sampler, name), 1, type(sampler).__name__)

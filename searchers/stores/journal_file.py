@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from metanet.errors import MetanetError
 from metanet.searchers.history import GENES, METRICS, OPTIONS
 from metanet.searchers.stores.journal import Journal
-from metanet.searchers.stores.store import abandon, differences
+from metanet.searchers.stores.store import abandon, check_options, make_study
 
 STUDY = "search"  # one study a file
 HEAD = b'{"op_code":'  # every record of an Optuna journal begins so
@@ -135,11 +135,7 @@ def _create(path: Path, options: Mapping[str, Any]) -> None:
     with _writing(path):
         _remove_locks(new)
         new.unlink(missing_ok=True)
-        objectives = options["objectives"]
-        storage = JournalStorage(JournalFileBackend(str(new)))
-        study = optuna.create_study(study_name=STUDY, storage=storage, directions=list(objectives.values()))
-        study.set_metric_names(list(objectives))  # for dashboards
-        study.set_user_attr(OPTIONS, dict(options))
+        make_study(JournalStorage(JournalFileBackend(str(new))), STUDY, options)
         os.replace(new, path)
 
 
@@ -185,7 +181,7 @@ def _check_study(path: Path, storage: JournalStorage, options: Mapping[str, Any]
         raise _damaged(path, "the record that makes the study is missing")
     if len(studies) > 1 or OPTIONS not in studies[0].user_attrs:
         raise MetanetError(f"{str(path)!r} holds an Optuna study that `search` did not make: take another store")
-    _check_options(path, studies[0].user_attrs[OPTIONS], options)
+    check_options(repr(str(path)), studies[0].user_attrs[OPTIONS], options, "take another store")
     _check_trials(path, storage)
 
 
@@ -194,14 +190,6 @@ def _check_trials(path: Path, storage: JournalStorage) -> None:
     for trial in storage.get_all_trials(storage.get_study_id_from_name(STUDY), deepcopy=False):
         if trial.state is TrialState.COMPLETE and not {GENES, METRICS} <= trial.user_attrs.keys():
             raise _damaged(path, f"trial {trial.number} has a result and no architecture")
-
-
-def _check_options(path: Path, old: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    if found := differences(old, json.loads(json.dumps(options))):
-        raise MetanetError(
-            f"the study {str(path)!r} belongs to another search ({found}): "
-            "search with the options that it was made with, or take another store"
-        )
 
 
 def _clear_the_dead(path: Path, torn: bytes) -> None:

@@ -7,7 +7,6 @@ trial whose lock is free is nobody's, and the next proposal gives it up.
 """
 
 import hashlib
-import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -27,7 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from metanet.errors import MetanetError
 from metanet.searchers.history import OPTIONS, WORKER
-from metanet.searchers.stores.store import abandon, differences
+from metanet.searchers.stores.store import abandon, check_options, make_study
 
 SCHEMES = ("postgresql", "postgresql+psycopg2", "postgresql+psycopg")
 DRIVERS = ("psycopg2", "psycopg")  # the first that is installed, where the address names none
@@ -217,15 +216,10 @@ def _locked(locks: Connection, name: str) -> Iterator[None]:
 
 def _made(storage: RDBStorage, name: str, options: Mapping[str, Any]) -> None:
     """Makes the study where there is none, or only the beginning of one."""
-    objectives = options["objectives"]
     known = {study.study_name: study for study in optuna.get_all_study_summaries(storage, include_best_trial=False)}
     if name in known and (OPTIONS in known[name].user_attrs or known[name].n_trials):
         return
-    study = optuna.create_study(
-        study_name=name, storage=storage, directions=list(objectives.values()), load_if_exists=True
-    )
-    study.set_metric_names(list(objectives))  # for dashboards
-    study.set_user_attr(OPTIONS, dict(options))
+    make_study(storage, name, options)
 
 
 def _check(storage: RDBStorage, url: URL, name: str, options: Mapping[str, Any]) -> None:
@@ -235,8 +229,4 @@ def _check(storage: RDBStorage, url: URL, name: str, options: Mapping[str, Any])
         raise MetanetError(
             f"{_shown(url, name)!r} is an Optuna study that `search` did not make: name another one after the #"
         )
-    if found := differences(attributes[OPTIONS], json.loads(json.dumps(options))):
-        raise MetanetError(
-            f"the study {_shown(url, name)!r} belongs to another search ({found}): "
-            "search with the options that it was made with, or name another study after the #"
-        )
+    check_options(repr(_shown(url, name)), attributes[OPTIONS], options, "name another study after the #")

@@ -1,5 +1,6 @@
 """What a search needs of the place that its study is kept in."""
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -8,7 +9,8 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from metanet.searchers.history import ABANDONED
+from metanet.errors import MetanetError
+from metanet.searchers.history import ABANDONED, OPTIONS
 
 
 class Store(Protocol):
@@ -45,11 +47,25 @@ def abandon(storage: BaseStorage, study_id: int, trials: Iterable[FrozenTrial], 
         storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """In words, where the options of a study and those of a search differ; empty where they do not."""
+def make_study(storage: BaseStorage, name: str, options: Mapping[str, Any]) -> None:
+    """Makes a study, or what is missing of one whose making was interrupted."""
+    objectives = options["objectives"]
+    directions = list(objectives.values())
+    study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
+    study.set_metric_names(list(objectives))  # for dashboards
+    study.set_user_attr(OPTIONS, dict(options))
+
+
+def check_options(name: str, old: Mapping[str, Any], options: Mapping[str, Any], way_out: str) -> None:
+    """Raises MetanetError, with the differences, where a study belongs to other options than a search has."""
+    new = json.loads(json.dumps(options))
     found = [
-        f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
-        for name in {**old, **new}
-        if old.get(name) != new.get(name)
+        f"{option} was {old.get(option)!r}, now {new.get(option)!r}"
+        for option in {**old, **new}
+        if old.get(option) != new.get(option)
     ]
-    return "; ".join(found)
+    if found:
+        raise MetanetError(
+            f"the study {name} belongs to another search ({'; '.join(found)}): "
+            f"search with the options that it was made with, or {way_out}"
+        )
