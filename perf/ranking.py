@@ -35,7 +35,7 @@ from metanet.spec import ArchSpec
 
 RUNS = truth.ROOT / "runs" / "ranking"
 WITHIN = "macs >= 1M, macs < 8M"  # what the bands hold together
-PASSES = 6_000  # networks that a training runs, each on one batch: all rules have the same
+PASSES = 4_000  # networks that a training runs, each on one batch: all rules have the same
 BASE = TrainingConfig(constraints=WITHIN)
 # Combinations of the library's rules, and what each changes of BASE.
 COMBINED = (
