@@ -12,7 +12,7 @@ from family_tables import family, retrodicted, retrodiction
 from gvb_tables import gvb_layout, gvb_tasks, packaged_scores, packaged_times, probe_forwards, probe_solvers
 from job_tables import demo, family_score, times
 from network_tables import members, models
-from proxy_tables import proxies, proxies_report
+from proxy_tables import predicted, proxies, proxies_report
 from ranking_tables import ranking, ranking_report, truth
 from rule_tables import rules
 from sampler_tables import samplers, samplers_short
@@ -52,6 +52,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ranking_report": ranking_report,
     "proxies": proxies,
     "proxies_report": proxies_report,
+    "predicted": predicted,
     "gvb_tasks": gvb_tasks,
     "gvb_layout": gvb_layout,
     "packaged_scores": packaged_scores,

@@ -10,7 +10,7 @@ Processes for Machine Learning", 2006, sections 2.2 and 5.4.1).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ DISTANCE = 1.5  # expected distance of two rows that differ in every gene, befor
 NOISE = 0.02  # expected share of noise in the variance, before anything was seen
 NOISE_SPREAD = 1.5  # standard deviation of its logarithm
 JITTER = 1e-6
+SLOPES = 0.5  # expected share of all scores' slopes in the variance, before anything was seen
+SLOPE_SPREAD = 2.0  # standard deviation of the logarithm of one
 STEPS = 40  # of the optimiser
 
 
@@ -73,15 +75,35 @@ def _ordered(choices: Sequence[object]) -> bool:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The numbers of the covariance: a weight a bit, the amplitude and the noise (variances)."""
+    """The numbers of the covariance: a weight a bit, the amplitude and the noise (variances), and of cheap scores the
+    variance of each one's slope.
+
+    Points are (n, bits + scores): bits of 0 and 1, then standardised scores.
+    """
 
     weights: Floats
     amplitude: float
     noise: float
+    slopes: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __call__(self, a: Floats, b: Floats) -> Floats:
-        """(n, m) covariances of bits (n, bits) and (m, bits), without noise."""
-        return np.asarray(self.amplitude * np.exp(-_distances(a, b, self.weights)))
+        """(n, m) covariances of points (n, ...) and (m, ...), without noise."""
+        found = self.alike(a, b)
+        if len(self.slopes):
+            found = found + (self._scores(a) * self.slopes) @ self._scores(b).T
+        return found
+
+    def alike(self, a: Floats, b: Floats) -> Floats:
+        """(n, m) the share of the covariances that is owed to bits."""
+        count = len(self.weights)
+        return np.asarray(self.amplitude * np.exp(-_distances(a[:, :count], b[:, :count], self.weights)))
+
+    def variance(self, points: Floats) -> Floats:
+        """(n,) before anything was seen, without noise."""
+        return self.amplitude + self._scores(points) ** 2 @ self.slopes
+
+    def _scores(self, points: Floats) -> Floats:
+        return points[:, len(self.weights) :]
 
 
 def _distances(a: Floats, b: Floats, weights: Floats) -> Floats:
@@ -89,38 +111,50 @@ def _distances(a: Floats, b: Floats, weights: Floats) -> Floats:
     return np.asarray(np.maximum((a @ weights)[:, None] + (b @ weights)[None] - 2 * both, 0))
 
 
-def fitted(bits: Floats, values: Floats, worth: Floats) -> Kernel:
-    """The most probable kernel of standardised values (n,) at bits (n, bits)."""
-    genes = max(1.0, worth.sum())
-    center = np.concatenate([np.log(DISTANCE * worth / genes), [0.0, math.log(NOISE)]])
-    spread = np.concatenate([np.full(len(worth), SPREAD), [1.0, NOISE_SPREAD]])
+def fitted(points: Floats, values: Floats, worth: Floats) -> Kernel:
+    """The most probable kernel of standardised values (n,) at points (n, bits + scores)."""
+    genes, scores = max(1.0, worth.sum()), points.shape[1] - len(worth)
+    slopes = np.full(scores, math.log(SLOPES / max(scores, 1)))
+    center = np.concatenate([np.log(DISTANCE * worth / genes), [0.0, math.log(NOISE)], slopes])
+    spread = np.concatenate([np.full(len(worth), SPREAD), [1.0, NOISE_SPREAD], np.full(scores, SLOPE_SPREAD)])
     low, high = center - 4 * spread, center + 4 * spread
     found = minimize(
         _loss,
         center,
-        (bits, values, center, spread),
+        (points, values, len(worth), center, spread),
         jac=True,
         method="L-BFGS-B",
         bounds=list(zip(low, high, strict=True)),
         options={"maxiter": STEPS},
     )
-    numbers = np.exp(found.x)
-    return Kernel(numbers[:-2], float(numbers[-2]), float(numbers[-1]))
+    return _kernel(found.x, len(worth))
 
 
-def _loss(x: Floats, bits: Floats, values: Floats, center: Floats, spread: Floats) -> tuple[float, Floats]:
-    """Minus the logarithm of the posterior density up to a constant, and its gradient (sections 5.9 and 2.30)."""
-    kernel = Kernel(np.exp(x[:-2]), math.exp(x[-2]), math.exp(x[-1]))
-    covariance = kernel(bits, bits)
-    total = covariance + (kernel.noise + JITTER) * np.eye(len(values))
+def _kernel(x: Floats, bits: int) -> Kernel:
+    numbers = np.exp(x)
+    return Kernel(numbers[:bits], float(numbers[bits]), float(numbers[bits + 1]), numbers[bits + 2 :])
+
+
+def _loss(
+    x: Floats, points: Floats, values: Floats, count: int, center: Floats, spread: Floats
+) -> tuple[float, Floats]:
+    """Minus the logarithm of the posterior density up to a constant, and its gradient (sections 5.9 and 2.30).
+
+    count   of the bits among a point's numbers
+    """
+    kernel, bits = _kernel(x, count), points[:, :count]
+    covariance = kernel.alike(points, points)
+    total = kernel(points, points) + (kernel.noise + JITTER) * np.eye(len(values))
     factor = cho_factor(total, lower=True)
     solved = cho_solve(factor, values)
     inverse = cho_solve(factor, np.eye(len(values)))
     outer = inverse - np.outer(solved, solved)
     shared = outer * covariance
     moved = bits * (shared.sum(1)[:, None] - shared @ bits)
+    own = points[:, count:]
+    steeper = 0.5 * kernel.slopes * (own * (outer @ own)).sum(0)
     gradient = np.concatenate(
-        [-kernel.weights * moved.sum(0), [0.5 * shared.sum(), 0.5 * kernel.noise * np.trace(outer)]]
+        [-kernel.weights * moved.sum(0), [0.5 * shared.sum(), 0.5 * kernel.noise * np.trace(outer)], steeper]
     )
     away = (x - center) / spread
     loss = 0.5 * values @ solved + np.log(np.diag(factor[0])).sum() + 0.5 * away @ away
@@ -141,7 +175,7 @@ class Posterior:
         across = self.kernel(self.bits, bits)
         mean = across.T @ self.solved
         explained = solve_triangular(self.factor, across, lower=True, check_finite=False)
-        variance = self.kernel.amplitude - np.einsum("ij,ij->j", explained, explained)
+        variance = self.kernel.variance(bits) - np.einsum("ij,ij->j", explained, explained)
         return mean, np.sqrt(np.maximum(variance, 1e-12))
 
 

@@ -114,6 +114,11 @@ MISTAKES = {
     "nonsense": (["cost", "nonsense"], "unknown model 'nonsense'"),
     "unknown space": (["search", "--space", "no-such-space"], "unknown space 'no-such-space'"),
     "near space": (["space", "show", "metanet-tin"], "did you mean 'metanet-tiny'"),
+    "unknown proxy": (["search", "--proxies", "snap"], "unknown proxy 'snap': did you mean 'snip'"),
+    "proxies of another sampler": (
+        ["search", "--sampler", "local", "--proxies", "snip,naswot"],
+        "of all samplers `predictor` alone learns from proxies, got snip,naswot for 'local': take --sampler predictor",
+    ),
     "unknown sampler": (["search", "--sampler", "evolutoin"], "unknown sampler 'evolutoin': did you mean 'evolution'"),
     "unknown data": (["search", "--data", "mnist-5000"], "unknown data set 'mnist-5000': did you mean 'mnist-5k'"),
     "unsatisfiable": (["search", "--constraints", "macs <= 1k"], "the nearest attainable value is"),

@@ -21,6 +21,7 @@ from metanet.cli.job import JobOptions, prepare
 from metanet.pretrain import ExpertConfig
 from metanet.search_spaces import Supernet, load_space
 from metanet.searchers import load_result
+from metanet.searchers.history import OPTIONS
 from metanet.training import state_sha256
 
 SMALL = "--constraints 'macs <= 1M, params <= 80k' --supernet-steps 3 --trials 4 --epochs 1 --retrain-seeds 2"
@@ -46,6 +47,17 @@ def test_the_winner_is_the_best_of_the_study_and_keeps_the_constraints(run):
     assert cost.macs <= 1_000_000 and cost.params <= 80_000
     net = metanet.create(run / "winner.safetensors")
     assert net.spec == spec and metanet.weights.provenance(run / "winner.safetensors")["stage"] == "expert"
+
+
+@pytest.mark.slow
+def test_a_search_may_learn_from_proxies_and_the_report_says_so(run, tmp_path):
+    folder = tmp_path / "proxies"
+    shutil.copytree(run / "supernet", folder / "supernet")
+    shutil.copy(run / "images.json", folder)
+    assert main([*ARGV, "--trials", "10", "--proxies", "naswot,params", "--out", str(folder)]) == 0
+    assert "scored by predictor (which learnt from naswot, params, too)" in (folder / "report.html").read_text()
+    plain, told = (load_result(one / "search.journal").study.user_attrs[OPTIONS] for one in (run, folder))
+    assert plain["sampler"] == "PredictorGuided(first=8, pool=200)" and "proxies=" in told["sampler"]
 
 
 def test_scores_hold_every_cell_and_the_baselines(run):

@@ -14,6 +14,7 @@ from metanet.cli.phases import Data
 from metanet.data import ArrayImages
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "perf"))
+import predicted
 import proxies
 import proxy_tables
 import rows
@@ -132,3 +133,21 @@ def test_a_truth_in_parts_is_named_or_used(small, tmp_path, monkeypatch, capsys)
     table.iloc[:2].to_csv(tmp_path / "truth.csv", index=False)
     with pytest.raises(SystemExit, match="the half 'choose' has no band with three trained networks: go on with perf"):
         proxies.compare(evaluate, scores, tmp_path, half="choose", partial=True)
+
+
+def test_the_predictor_orders_other_networks_by_a_proxy_that_tells_the_truth(small, tmp_path, monkeypatch):
+    """Accuracy is a line over SNIP here, so that beside SNIP hardly anything is left to learn from genes."""
+    monkeypatch.setattr(truth, "RESULTS", tmp_path)
+    monkeypatch.setattr(truth, "space", lambda: SPACE)
+    evaluate = proxies.evaluator(OWN)
+    scores = proxies.scored(evaluate, tmp_path)
+    table = trained(small)
+    table["accuracy"] = 0.5 + 0.01 * table["id"].map(scores["snip"])
+    table.to_csv(tmp_path / "truth.csv", index=False)
+    for name, value in (("COUNTS", (4, 8)), ("DRAWS", 2), ("BESIDES", {"genes": (), "snip": ("snip",)})):
+        monkeypatch.setattr(predicted, name, value)
+    predicted.main()
+    rows = json.loads((tmp_path / "predicted.json").read_text())["rows"]
+    assert [row["draws"] for row in rows if row["model"] == "process"] == [2, 2, 1, 1]
+    by = {(row["model"], row["beside"]): row["tau"] for row in rows if row["count"] == 8}
+    assert by["process", "snip"] > 0.8 and by["process", "snip"] > by["process", "genes"] + 0.2

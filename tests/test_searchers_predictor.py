@@ -56,10 +56,58 @@ def test_what_is_minimised_is_the_posterior_density_and_its_gradient() -> None:
         return float(multivariate_normal.logpdf(VALUES, cov=total) + norm.logpdf(x, center, spread).sum())
 
     points = [center + 0.3 * RNG.normal(size=size + 2) for _ in range(3)]
-    losses, gradients = zip(*(predictor._loss(x, BITS, VALUES, center, spread) for x in points), strict=True)
+    losses, gradients = zip(
+        *(predictor._loss(x, BITS, VALUES, BITS.shape[1], center, spread) for x in points), strict=True
+    )
     assert np.diff(losses) == pytest.approx(-np.diff([density(x) for x in points]))  # but for a constant
     for x, gradient in zip(points, gradients, strict=True):
         np.testing.assert_allclose(gradient, -approx_fprime(x, density, 1e-6), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scores", [1, 3])
+def test_slopes_are_a_linear_kernel_of_scikit_learn(scores: int) -> None:
+    """With one variance for all slopes the covariance is the Laplacian kernel plus the linear one."""
+    size, own = BITS.shape[1], np.random.default_rng(1).normal(size=(30, scores))
+    points = np.hstack([BITS, own])
+    kernel = Kernel(np.full(size, 0.3), 1.0, 0.05, np.full(scores, 0.7))
+    process = posterior(kernel, points[:20], VALUES[:20])
+
+    def theirs(a: np.ndarray, b: np.ndarray, gamma: float = 1.0) -> float:
+        return float(np.exp(-0.3 * np.abs(a[:size] - b[:size]).sum()) + 0.7 * a[size:] @ b[size:])
+
+    model = GaussianProcessRegressor(
+        PairwiseKernel(gamma=1.0, metric=theirs), alpha=0.05 + predictor.JITTER, optimizer=None
+    ).fit(points[:20], VALUES[:20])
+    mean, deviation = process(points)
+    expected = model.predict(points, return_std=True)
+    np.testing.assert_allclose(mean, expected[0], atol=1e-8)
+    np.testing.assert_allclose(deviation, expected[1], atol=1e-6)
+
+
+def test_the_gradient_knows_the_slopes() -> None:
+    size, rng = BITS.shape[1], np.random.default_rng(3)
+    points = np.hstack([BITS, rng.normal(size=(30, 2))])
+    center, spread = rng.normal(size=size + 4), rng.uniform(0.5, 2, size=size + 4)
+
+    def density(x: np.ndarray) -> float:
+        weights, (amplitude, noise), slopes = np.exp(x[:size]), np.exp(x[size : size + 2]), np.exp(x[size + 2 :])
+        distance = (np.abs(BITS[:, None] - BITS[None]) * weights).sum(2)
+        total = amplitude * np.exp(-distance) + (noise + predictor.JITTER) * np.eye(len(BITS))
+        total += points[:, size:] @ np.diag(slopes) @ points[:, size:].T
+        return float(multivariate_normal.logpdf(VALUES, cov=total) + norm.logpdf(x, center, spread).sum())
+
+    one, other = (center + 0.3 * rng.normal(size=size + 4) for _ in range(2))
+    (loss, gradient), (second, _) = (predictor._loss(x, points, VALUES, size, center, spread) for x in (one, other))
+    assert second - loss == pytest.approx(density(one) - density(other))
+    np.testing.assert_allclose(gradient, -approx_fprime(one, density, 1e-6), rtol=2e-3, atol=2e-3)
+
+
+def test_a_score_that_says_it_all_is_told_from_one_that_says_nothing() -> None:
+    rng = np.random.default_rng(2)
+    told, noise = rng.normal(size=(30, 1)), rng.normal(size=(30, 1))
+    values = warped(told[:, 0])
+    slopes = fitted(np.hstack([BITS, told, noise]), values, CODE.worth).slopes
+    assert slopes[0] > 10 * slopes[1]
 
 
 def test_it_learns_which_gene_matters() -> None:

@@ -11,7 +11,7 @@ import torch
 from metanet.cli import main, parser
 from metanet.cli.family_score import FamilyOptions
 from metanet.cli.job import JobOptions
-from metanet.cli.setting import rules_of
+from metanet.cli.setting import names_in
 from metanet.cli.supernet import _config, _next
 from metanet.data import IMAGES, ArrayImages, load_images
 from metanet.errors import MetanetError
@@ -119,8 +119,8 @@ def test_jobs_take_rules_and_refuse_them_before_any_work(tmp_path, capsys):
     usual = ",".join(TrainingConfig.rules)
     for command in (["search"], ["family"], ["supernet", "train"]):
         assert parser().parse_args(command).rules == usual
-    assert JobOptions().rules == FamilyOptions(("MN-B4",), "params = 1G").rules == rules_of(usual)
-    assert rules_of(" sandwich , best-up,") == ("sandwich", "best-up")
+    assert JobOptions().rules == FamilyOptions(("MN-B4",), "params = 1G").rules == names_in(usual)
+    assert names_in(" sandwich , best-up,") == ("sandwich", "best-up")
     out = str(tmp_path / "run")
     for command in (["search"], ["family", "--anchor", "MN-B4", "--to", "params = 1G", "--evaluate", "mnist-few"]):
         assert main([*command, "--rules", "sandwich,best-up,worst-up", "--out", out]) == 2

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 def _by_score(args: argparse.Namespace) -> int:
     """Runs the job that chooses each rung by score; says what to look at."""
     from metanet.cli.family_score import FamilyOptions, run_family_job
-    from metanet.cli.setting import rules_of
+    from metanet.cli.setting import names_in
 
     options = FamilyOptions(
         anchors=tuple(args.anchor),
@@ -101,7 +101,7 @@ def _by_score(args: argparse.Namespace) -> int:
         epochs=args.epochs,
         retrain_seeds=args.retrain_seeds,
         seed=args.seed,
-        rules=rules_of(args.rules),
+        rules=names_in(args.rules),
     )
     out = args.out or "runs/family"
     print(run_family_job(options, out, quiet=args.quiet or None))

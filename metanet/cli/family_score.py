@@ -13,6 +13,7 @@ from metanet.bench import Constant, ProbeEvaluator, RawPixels
 from metanet.cli import phases
 from metanet.cli.family_made import write
 from metanet.cli.phases import Data, data_of, timed
+from metanet.cli.samplers import check_sampler
 from metanet.cli.setting import space_of
 from metanet.cli.verdict import Terms, terms
 from metanet.errors import MetanetError
@@ -69,7 +70,8 @@ class FamilyOptions:
     rules: tuple[str, ...] = TrainingConfig.rules
 
     def __post_init__(self) -> None:
-        phases.check_budget(self.sampler, self.trials, self.retrain_seeds)
+        check_sampler(self.sampler)
+        phases.check_budget(self.trials, self.retrain_seeds)
         TrainingConfig(rules=self.rules)
         if len(self.anchors) not in (1, 2):
             raise MetanetError(f"a family has one anchor or two, got {len(self.anchors)}")

@@ -10,6 +10,7 @@ from metanet.bench import score
 from metanet.cli import phases
 from metanet.cli.execution import Execution
 from metanet.cli.phases import Data, data_of, timed
+from metanet.cli.samplers import check_sampler, sampler_of
 from metanet.cli.setting import space_of
 from metanet.data import ids_sha256
 from metanet.model import MetaNet
@@ -22,14 +23,15 @@ from metanet.spec import ArchSpec
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What `metanet search` is asked for; a resolution of None is searched, too; latency: the file of a table; inherit:
-    winners begin with the supernet's weights."""
+    """What `metanet search` is asked for; a resolution of None is searched, too; proxies: what the sampler learns from
+    besides; latency: the file of a table; inherit: winners begin with the supernet's weights."""
 
     space: str = "metanet-tiny"
     data: str = "mnist-5k"
     resolution: int | None = 28
     constraints: str = "macs <= 2M, params <= 200k"
     sampler: str = "predictor"
+    proxies: tuple[str, ...] = ()
     trials: int = 60
     supernet_steps: int = 350
     epochs: int = 5
@@ -42,7 +44,8 @@ class JobOptions:
     fidelities: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        phases.check_budget(self.sampler, self.trials, self.retrain_seeds)
+        phases.check_budget(self.trials, self.retrain_seeds)
+        check_sampler(self.sampler, self.proxies)
         TrainingConfig(rules=self.rules)
         check_growing(self.fidelities)
 
@@ -150,6 +153,7 @@ def _searches(
 ) -> tuple[SearchResult[ArchSpec], Controls[ArchSpec]]:
     """The search and its controls, on one evaluator at one budget."""
     evaluate = phases.shared_evaluator(setting.data, supernet)
+    sampler = sampler_of(options.sampler, options.proxies, setting.data, options.seed)
     shared: dict[str, Any] = {
         "constraints": options.constraints,
         "trials": options.trials,
@@ -164,7 +168,7 @@ def _searches(
     tables = {
         name: LiveTable(name, {n: s for n, s in stores.items() if n != name}) if watch else None for name in stores
     }
-    own: dict[str, Any] = {"sampler": options.sampler, "store": stores["search"], "watch": tables["search"]}
+    own: dict[str, Any] = {"sampler": sampler, "store": stores["search"], "watch": tables["search"]}
     result = search(setting.space, evaluate, **own, **shared)
     store, table = stores["random search"], tables["random search"]
     return result, controls(setting.space, evaluate, store=store, watch=table, **shared)

@@ -101,11 +101,13 @@ def _winner(outcome: Outcome) -> str:
 def _about(outcome: Outcome) -> str:
     options, parts = outcome.options, outcome.setting.data.parts
     sizes = ", ".join(f"{len(ids):,} for {name}" for name, ids in parts.items())
+    besides = f" (which learnt from {', '.join(options.proxies)}, too)" if options.proxies else ""
     once = " (one supernet: intervals over seeds do not know another)" if options.inherit else ""
     return (
-        f"{options.trials} of {outcome.setting.space.size:,} architectures were scored by {options.sampler}, as many "
-        "by random search. The score is the leave-one-out accuracy of the linear probe on the selection images, with "
-        f"weights shared in a supernet of {options.supernet_steps} steps ({', '.join(options.rules)}); winners are "
+        f"{options.trials} of {outcome.setting.space.size:,} architectures were scored by {options.sampler}{besides}, "
+        "as many by random search. The score is the leave-one-out accuracy of the linear probe on the selection "
+        f"images, with weights shared in a supernet of {options.supernet_steps} steps ({', '.join(options.rules)}); "
+        "winners are "
         f"{training_words(options)}, those of the controls alike{once}. Images are disjoint: {sizes}. The test images "
         "were opened after all winners were frozen (frozen.json). The control “most MACs” is the dearest architecture "
         "that the random search drew."

@@ -57,6 +57,13 @@ def _what(where: "_ArgumentGroup") -> None:
 def _how(how: "_ArgumentGroup") -> None:
     budget_arguments(how, trials=60, scored="architectures to score")
     how.add_argument(
+        "--proxies",
+        default="",
+        metavar="NAMES",
+        help="scores of untrained networks that the sampler predictor learns from, too, separated by commas, as "
+        "naswot,snip (default: none; `metanet bench proxies --help` names them)",
+    )
+    how.add_argument(
         "--inherit",
         action="store_true",
         help="fine-tune all winners from the supernet's weights instead of training them from scratch",
@@ -82,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the job and says what to look at and what to type next."""
     from metanet.cli.execution import execution_of
     from metanet.cli.job import JobOptions, run_job
-    from metanet.cli.setting import rules_of, same_split
+    from metanet.cli.setting import names_in, same_split
 
     options = JobOptions(
         space=args.space,
@@ -90,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         resolution=args.resolution or None,
         constraints=args.constraints,
         sampler=args.sampler,
+        proxies=names_in(args.proxies),
         trials=args.trials,
         supernet_steps=args.supernet_steps,
         epochs=args.epochs,
@@ -97,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         percents=tuple(args.percents),
         seed=args.seed,
         latency=args.latency,
-        rules=rules_of(args.rules),
+        rules=names_in(args.rules),
         inherit=args.inherit,
         fidelities=tuple(args.fidelities),
     )

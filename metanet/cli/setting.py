@@ -90,13 +90,13 @@ def add_actions(
 
 
 def rules_argument(group: "_ArgumentGroup") -> None:
-    """Adds the rules by which shared weights are trained; `rules_of` reads them."""
+    """Adds the rules by which shared weights are trained; `names_in` reads them."""
     default = "sandwich,in-place-distillation"
     said = "that train shared weights, separated by commas; `metanet supernet rules` lists them (default: %(default)s)"
     group.add_argument("--rules", default=default, metavar="NAMES", help=said)
 
 
-def rules_of(text: str) -> tuple[str, ...]:
+def names_in(text: str) -> tuple[str, ...]:
     """The names in "A,B", blanks aside."""
     return tuple(name for part in text.split(",") if (name := part.strip()))
 

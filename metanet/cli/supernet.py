@@ -127,13 +127,13 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _config(args: argparse.Namespace) -> "TrainingConfig":
-    from metanet.cli.setting import rules_of
+    from metanet.cli.setting import names_in
     from metanet.search_spaces import TrainingConfig
 
     given = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in NUMBERS}
     numbers: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     shared = {"steps": args.steps, "constraints": args.constraints, "seed": args.seed}
-    return TrainingConfig(rules=rules_of(args.rules), **shared, **numbers)
+    return TrainingConfig(rules=names_in(args.rules), **shared, **numbers)
 
 
 def _next(args: argparse.Namespace, config: "TrainingConfig") -> str:

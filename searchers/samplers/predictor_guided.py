@@ -1,6 +1,6 @@
 """Search by a predictor: a Gaussian process learns from what was told and says where improvement is to be expected."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import optuna
 
+from metanet.errors import MetanetError
 from metanet.searchers.history import Genome
 from metanet.searchers.predictor import (
-    Code,
     Kernel,
     Posterior,
     code_of,
@@ -19,6 +19,7 @@ from metanet.searchers.predictor import (
     posterior,
     warped,
 )
+from metanet.searchers.samplers.beside import Known, Proxies, Scored
 from metanet.searchers.samplers.native import NativeSampler, check_counts
 from metanet.searchers.samplers.told import Floats, Rows, Told, as_rows, drawn, neighbours, told
 from metanet.searchers.space import SearchSpace
@@ -34,6 +35,45 @@ REMEMBERED = 1_000  # architectures whose neighbours are not looked up again
 SHARE = 0.05  # of the sum in the mix of several objectives (Knowles, "ParEGO", 2006, equation 2)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a process sees architectures.
+
+    points   (n, bits + scores) of rows (n, genes)
+    worth    (bits,) of each bit
+    scored   whether there are scores
+    """
+
+    points: Callable[[Rows], Floats]
+    worth: Floats
+    scored: bool = False
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A process that has seen the results; best: of the values that it expects of what was told."""
+
+    reading: Reading
+    process: Posterior
+    best: float
+
+    def __call__(self, rows: Rows) -> tuple[Floats, Floats]:
+        """Mean and standard deviation (n,) of the values of rows (n, genes)."""
+        return self.process(self.reading.points(rows))
+
+    def judged(self, rows: Rows) -> list[tuple[float, float]]:
+        """Expected improvement, and the expected value, which decides where no improvement is in sight."""
+        mean, deviation = self(rows)
+        return list(zip(expected_improvement(mean, deviation, self.best).tolist(), mean.tolist(), strict=True))
+
+    def ordered(self, keys: list[Genome]) -> list[Genome]:
+        """The most promising first."""
+        if not keys:
+            return []
+        judged = dict(zip(keys, self.judged(np.array(keys, np.int64)), strict=True))
+        return sorted(keys, key=lambda key: judged[key], reverse=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictorGuided(NativeSampler):
     """Proposes the candidate with the highest expected improvement under a Gaussian process (`searchers/predictor.py`).
@@ -43,17 +83,38 @@ class PredictorGuided(NativeSampler):
     them, so that parallel proposals differ; failed ones count as the worst ever told. Several objectives are mixed
     anew for each proposal, with random weights (Knowles, "ParEGO", 2006).
 
-    first   how many random architectures come first
-    pool    how many random candidates are judged for a proposal
+    With `proxies` the most promising candidates, as many random ones and the neighbours of the best of both are judged
+    again, by a process that has learnt from these scores, too: they tell the bad from the good when few results are
+    there. All architectures told are scored by them as well, each once.
+
+    first      how many random architectures come first
+    pool       how many random candidates are judged for a proposal
+    proxies    cheap scores of an architecture by name, as `bench.proxies.proxy_evaluator` makes them; they should cost
+               little beside an evaluation
+    shortlist  how many candidates are judged with them
     """
 
     first: int = 8
     pool: int = 200
+    proxies: Proxies | None = field(default=None, repr=False)
+    shortlist: int = field(default=32, repr=False)
     _near: dict[Genome, list[Genome]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _kernels: dict[bytes, Kernel] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _kernels: dict[bool, tuple[bytes, Kernel]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _scores: Known = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_counts(self, "first", "pool")
+        check_counts(self, "first", "pool", "shortlist")
+        if self.proxies is not None and not callable(self.proxies):
+            raise MetanetError(
+                f"`proxies` must be a function of an architecture that returns scores by name, got {self.proxies!r}: "
+                "`metanet.bench.proxies.proxy_evaluator` makes one"
+            )
+
+    def __str__(self) -> str:
+        if self.proxies is None:
+            return super().__str__()
+        name = getattr(self.proxies, "fingerprint", getattr(self.proxies, "__qualname__", type(self.proxies).__name__))
+        return f"{super().__str__()[:-1]}, proxies={name}, shortlist={self.shortlist})"
 
     def candidates(self, space: SearchSpace[Any], study: optuna.Study, slot: int) -> Iterator[Any]:
         """Random architectures first, then the most promising ones."""
@@ -63,44 +124,79 @@ class PredictorGuided(NativeSampler):
         rows = self._promising(space, history, slot)
         return chain((space.decode(row) for row in rows), self.draws(space, slot))
 
-    def _promising(self, space: SearchSpace[Any], history: Told, slot: int) -> Rows:
-        """(OFFERED, genes) new architectures, the most promising first."""
-        code = code_of(space.genes)
+    def _promising(self, space: SearchSpace[Any], history: Told, slot: int) -> list[Genome]:
+        """OFFERED new architectures, or a shortlist more, the most promising first."""
         mixed = _mixed(history.values, np.random.default_rng([self.seed, slot]))
-        process, best = self._learnt(code, history, mixed)
+        random = drawn(space, self.pool, self.constraints, [self.seed, slot])
         known = {tuple(row) for rows in (history.rows, history.failed, history.running) for row in rows.tolist()}
-        expected = process(code.bits(history.rows))[0]
-        pool = dict.fromkeys(drawn(space, self.pool, self.constraints, [self.seed, slot]))
+        order = self._climbed(space, history, mixed, random, known)[:OFFERED]
+        if self.proxies is None:
+            return order
+        new = [key for key in random if key not in known]
+        return list(dict.fromkeys([*self._by_proxies(space, history, mixed, order, new, known), *order]))
+
+    def _climbed(
+        self, space: SearchSpace[Any], history: Told, mixed: Floats, random: list[Genome], known: set[Genome]
+    ) -> list[Genome]:
+        """New ones of random architectures, the neighbours of the best ones told, and those of the most promising of
+        all these, the most promising first."""
+        learnt = self._learnt(self._by_genes(space), history, mixed)
+        expected = learnt(history.rows)[0]
+        pool = dict.fromkeys(random)
         for i in np.argsort(-expected, kind="stable")[:PARENTS]:
             pool |= dict.fromkeys(self._around(space, tuple(history.rows[i].tolist())))
         scores: dict[Genome, tuple[float, float]] = {}
         climbed: set[Genome] = set()
         for climb in range(CLIMBS + 1):
             new = [key for key in pool if key not in scores and key not in known]
-            scores |= zip(new, _scores(process, code, as_rows(new, len(space.genes)), best), strict=True)
+            scores |= zip(new, learnt.judged(as_rows(new, len(space.genes))), strict=True)
             order = sorted(scores, key=lambda key: scores[key], reverse=True)
             for key in [key for key in order[:CLIMBERS] if key not in climbed] if climb < CLIMBS else ():
                 climbed.add(key)
                 pool |= dict.fromkeys(self._around(space, key))
-        return as_rows(order[:OFFERED], len(space.genes))
+        return order
 
-    def _learnt(self, code: Code, history: Told, mixed: Floats) -> tuple[Posterior, float]:
-        """The process and the best of the values that it expects of what was told."""
+    def _by_proxies(
+        self,
+        space: SearchSpace[Any],
+        history: Told,
+        mixed: Floats,
+        order: list[Genome],
+        random: list[Genome],
+        known: set[Genome],
+    ) -> list[Genome]:
+        """The shortlist, the most promising first by what genes and proxies say together: a quarter each of the most
+        promising by genes and of random ones, then neighbours of the best of these."""
+        assert self.proxies is not None
+        genes = self._by_genes(space)
+        scores = Scored(self.proxies, space, self._scores).standard(history.rows[: _fitted_on(history)])
+        both = Reading(lambda rows: np.hstack([genes.points(rows), scores(rows)]), genes.worth, scored=True)
+        by_genes, by_both = (self._learnt(reading, history, mixed) for reading in (genes, both))
+        quarter = -(-self.shortlist // 4)
+        few = by_both.ordered(list(dict.fromkeys([*order[:quarter], *random[:quarter]])))
+        near = [key for one in few[:CLIMBERS] for key in self._around(space, one)]
+        new = by_genes.ordered([key for key in dict.fromkeys(near) if key not in known and key not in few])
+        return by_both.ordered([*few, *new[: max(0, self.shortlist - len(few))]])
+
+    def _by_genes(self, space: SearchSpace[Any]) -> Reading:
+        code = code_of(space.genes)
+        return Reading(code.bits, code.worth)
+
+    def _learnt(self, reading: Reading, history: Told, mixed: Floats) -> Learnt:
         rows = np.concatenate([history.rows, history.failed])
         values = np.concatenate([mixed, np.full(len(history.failed), mixed.min())])
         if len(rows) > MOST:
             keep = np.sort(np.argsort(-values, kind="stable")[:MOST])
             rows, values = rows[keep], values[keep]
-        size = max([size for size in SIZES if size <= len(history.rows)], default=len(history.rows))
-        kernel = self._kernel(code, history.rows[:size], mixed[:size])
-        bits, even = code.bits(rows), warped(values)
-        process = posterior(kernel, bits, even)
-        best = float(process(code.bits(history.rows))[0].max())
+        kernel = self._kernel(reading, history, mixed)
+        points, even = reading.points(rows), warped(values)
+        process = posterior(kernel, points, even)
+        best = float(process(reading.points(history.rows))[0].max())
         if len(history.running):
-            there = code.bits(history.running)
+            there = reading.points(history.running)
             believed = process(there)[0]
-            process = posterior(kernel, np.concatenate([bits, there]), np.concatenate([even, believed]))
-        return process, best
+            process = posterior(kernel, np.concatenate([points, there]), np.concatenate([even, believed]))
+        return Learnt(reading, process, best)
 
     def _around(self, space: SearchSpace[Any], key: Genome) -> list[Genome]:
         if len(self._near) > REMEMBERED:
@@ -110,20 +206,19 @@ class PredictorGuided(NativeSampler):
             found = self._near[key] = neighbours(space, key, self.constraints)
         return found
 
-    def _kernel(self, code: Code, rows: Rows, values: Floats) -> Kernel:
+    def _kernel(self, reading: Reading, history: Told, mixed: Floats) -> Kernel:
+        """The kernel fitted on the oldest results; of each kind of reading the latest one is kept."""
+        size = _fitted_on(history)
+        rows, values = history.rows[:size], mixed[:size]
         key = rows.tobytes() + values.tobytes()
-        kernel = self._kernels.get(key)
-        if kernel is None:
-            kernel = fitted(code.bits(rows), warped(values), code.worth)
-            self._kernels.clear()
-            self._kernels[key] = kernel
-        return kernel
+        if self._kernels.get(reading.scored, (b"",))[0] != key:
+            self._kernels[reading.scored] = key, fitted(reading.points(rows), warped(values), reading.worth)
+        return self._kernels[reading.scored][1]
 
 
-def _scores(process: Posterior, code: Code, rows: Rows, best: float) -> list[tuple[float, float]]:
-    """Expected improvement of rows, and the expected value, which decides where no improvement is in sight."""
-    mean, deviation = process(code.bits(rows))
-    return list(zip(expected_improvement(mean, deviation, best).tolist(), mean.tolist(), strict=True))
+def _fitted_on(history: Told) -> int:
+    """How many of the results, the oldest ones, a kernel is fitted on."""
+    return max([size for size in SIZES if size <= len(history.rows)], default=len(history.rows))
 
 
 def _mixed(values: Floats, rng: np.random.Generator) -> Floats:
