@@ -17,7 +17,17 @@ from metanet.model import Backbone
 from metanet.runs import fingerprint
 from metanet.spec import ArchSpec
 
-Score = tuple[float, float]  # a metric and its standard error
+R2 = "r2"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a network does on a task: the metric and its standard error, R2 and its standard error."""
+
+    value: float
+    se: float
+    r2: float
+    r2_se: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +89,14 @@ class ProbeEvaluator:
         return percent_subset(task.images.labels, task.train, share, seed=seed, groups=task.groups)
 
     def __call__(self, spec: ArchSpec, *, fidelity: float = 1.0) -> Mapping[str, float]:
-        """The metric and its standard error, as {"accuracy": ..., "accuracy.se": ...}.
+        """The metric and R2 with their standard errors: {"accuracy": ..., "accuracy.se": ..., "r2": ..., "r2.se": ...}.
 
-        Of several tasks it is the mean over them, called "score" where their metrics differ, with the metric and error
-        of each as "TASK.accuracy" and "TASK.accuracy.se".
+        R2 is the share of the variance of the one-hot labels that the probe explains of images that it was not fitted
+        to. It says how far off answers are, where the metric counts which are wrong: of few images it orders networks
+        with far less noise.
+
+        Of several tasks all are means over them, the metric called "score" where their metrics differ, with those of
+        each as "TASK.accuracy", "TASK.accuracy.se", "TASK.r2" and "TASK.r2.se".
 
         Raises:
             MetanetError: the fidelity is not in (0, 1], or the network is not a usable backbone.
@@ -94,11 +108,16 @@ class ProbeEvaluator:
             raise MetanetError(f"architecture {spec.id}: {error}") from None
         metrics = {task.metric for task in self.tasks}
         name = metrics.pop() if len(metrics) == 1 else "score"
-        combined = math.sqrt(sum(se**2 for _, se in found)) / len(found)
-        scores = {name: sum(value for value, _ in found) / len(found), f"{name}.se": combined}
+        scores = {
+            name: sum(one.value for one in found) / len(found),
+            f"{name}.se": _combined([one.se for one in found]),
+        }
+        scores |= {R2: sum(one.r2 for one in found) / len(found), f"{R2}.se": _combined([one.r2_se for one in found])}
         if len(self.tasks) > 1:
-            for task, (value, se) in zip(tasks, found, strict=True):
-                scores |= {f"{task.name}.{task.metric}": value, f"{task.name}.{task.metric}.se": se}
+            for task, one in zip(tasks, found, strict=True):
+                own = f"{task.name}.{task.metric}"
+                scores |= {own: one.value, f"{own}.se": one.se}
+                scores |= {f"{task.name}.{R2}": one.r2, f"{task.name}.{R2}.se": one.r2_se}
         return scores
 
     def _scores(self, backbone: Backbone, tasks: Sequence[Task], fidelity: float) -> list[Score]:
@@ -152,7 +171,7 @@ def evaluator(
 
 
 def _over_draws(metric: str, ids: Sequence[Ids], answers: Sequence[Answers]) -> Score:
-    """The mean of the metric over draws and its standard error.
+    """The means of the metric and of R2 over draws and their standard errors; R2's is the largest of a single draw.
 
     An image that several draws hold adds up its shares in their means before they are squared, so that equal draws are
     no surer than one; with one draw it is the error of `Metric.interval`.
@@ -160,8 +179,10 @@ def _over_draws(metric: str, ids: Sequence[Ids], answers: Sequence[Answers]) -> 
     known = METRICS[metric]
     intervals = [known.interval(own.predicted, own.truth) for own in answers]
     value = float(np.mean([interval.mean for interval in intervals]))
+    r2s = [explained(own) for own in answers]
+    r2, r2_se = float(np.mean([one for one, _ in r2s])), max(se for _, se in r2s)
     if len(answers) == 1 or not isinstance(known, ImageMetric):
-        return value, max(interval.se for interval in intervals)
+        return Score(value, max(interval.se for interval in intervals), r2, r2_se)
     union = np.unique(np.concatenate(ids))
     shares = np.zeros(len(union))
     for drawn, own in zip(ids, answers, strict=True):
@@ -169,4 +190,18 @@ def _over_draws(metric: str, ids: Sequence[Ids], answers: Sequence[Answers]) -> 
         strata = own.truth if known.by_class else np.zeros_like(own.truth)
         means = np.bincount(strata, terms) / np.maximum(1, np.bincount(strata))
         np.add.at(shares, np.searchsorted(union, drawn), (terms - means[strata]) / len(terms) / len(answers))
-    return value, float(np.sqrt((shares**2).sum()))
+    return Score(value, float(np.sqrt((shares**2).sum())), r2, r2_se)
+
+
+def explained(answers: Answers) -> tuple[float, float]:
+    """R2 of the linear probe and its standard error: one minus the least leave-one-out error of a penalty over that of
+    the classes' shares."""
+    shares = np.bincount(answers.truth) / len(answers.truth)
+    whole = float(1 - (shares**2).sum())
+    error, se = min(zip(answers.curve["error"], answers.curve["error.se"], strict=True))
+    return 1 - error / whole, se / whole
+
+
+def _combined(errors: Sequence[float]) -> float:
+    """The standard error of the mean of independent numbers with these standard errors."""
+    return math.sqrt(sum(se**2 for se in errors)) / len(errors)

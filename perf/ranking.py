@@ -4,9 +4,9 @@
     python perf/ranking.py choose                 compares the rules on the half of the networks that is there for it
     python perf/ranking.py report RULE            the other half, once: for that rule and no other
 
-A score is what a search climbs: the probe's leave-one-out accuracy on the selection images, with the features of the
-calibrated network; and how the supernet's own classifier does on the same images: its accuracy and the mean log of the
-probability that it gives the right class. None sees a test image.
+A score is what a search climbs: R2 of the probe, leave-one-out on the selection images, with the features of the
+calibrated network; the probe's accuracy there; and how the supernet's own classifier does on the same images: its
+accuracy and the mean log of the probability that it gives the right class. None sees a test image.
 Writes perf/results/ranking.csv (scores), ranking.json (what `choose` found), ranking_report.json and its plot,
 docs/img/ranking.png. The truth is that of `perf/truth.py`.
 """
@@ -26,6 +26,7 @@ from ranked import TRUTHS, ceilings, compared, known, opened, verdict
 from ranking_tables import SCORES, plotted
 
 from metanet.bench import FeatureCache, LinearProbe, ProbeEvaluator
+from metanet.bench.evaluate import explained
 from metanet.cli.phases import Data, shared_evaluator
 from metanet.metrics import METRICS
 from metanet.model import MetaNet
@@ -104,8 +105,8 @@ def scored(rule: str, seed: int, own: Data, runs: Path) -> pd.DataFrame:
 
 
 def scores(spec: ArchSpec, evaluate: ProbeEvaluator) -> dict[str, float]:
-    """The evaluator's score of a network and its standard error, and accuracy and mean log-likelihood of the network's
-    own classifier on the same images; each image is run once for all."""
+    """The evaluator's R2 and accuracy of a network and the latter's standard error, and accuracy and mean
+    log-likelihood of the network's own classifier on the same images; each image is run once for all."""
     net, (task,), features = evaluate.network(spec), evaluate.tasks, FeatureCache()
     assert isinstance(net, MetaNet)
     ids = evaluate.ids()
@@ -116,7 +117,8 @@ def scores(spec: ArchSpec, evaluate: ProbeEvaluator) -> dict[str, float]:
     labels = torch.from_numpy(task.images.labels[ids])
     accuracy = float((logits.argmax(1) == labels).double().mean())
     likelihood = -float(torch.nn.functional.cross_entropy(logits, labels))
-    return {"probe": interval.mean, "probe.se": interval.se, "accuracy": accuracy, "likelihood": round(likelihood, 6)}
+    probe = {"r2": round(explained(found)[0], 6), "probe": interval.mean, "probe.se": interval.se}
+    return {**probe, "accuracy": accuracy, "likelihood": round(likelihood, 6)}
 
 
 def stored(rows: pd.DataFrame, results: Path, runs: Path) -> None:

@@ -14,8 +14,13 @@ from metanet.report.plots import Plot
 from metanet.report.style import BLUE, GREEN, ORANGE, quantity
 
 RESULTS = ROOT / "perf" / "results"
-SCORES, COSTS = ("probe", "accuracy", "likelihood"), ("params", "macs")
-NAMES = {"probe": "probe of shared features", "accuracy": "own accuracy", "likelihood": "own log-likelihood"}
+SCORES, COSTS = ("r2", "probe", "accuracy", "likelihood"), ("params", "macs")
+NAMES = {
+    "r2": "R2 of a probe of shared features",
+    "probe": "its accuracy",
+    "accuracy": "own accuracy",
+    "likelihood": "own log-likelihood",
+}
 NAMES |= {"params": "parameters", "macs": "MACs"}
 CEILINGS = {"tau": "another training (the ceiling)", "perfect": "a perfect score (estimate)"}
 TOLD = "Kendall's tau-b with the truth, intervals of 95 %"
@@ -77,17 +82,17 @@ def order_rows(about: dict[str, Any], scores: Mapping[str, str]) -> list[dict[st
 def plotted(table: pd.DataFrame, path: Path) -> Path:
     """Draws the truth of networks against the probe's score with the shared weights, the bands in colours.
 
-    table   rows of networks with band, truth (an accuracy), a column for each seed of it, and probe
+    table   rows of networks with band, truth (an accuracy), a column for each seed of it, and r2
     """
     seeds = [name for name in table if str(name).startswith("seed ")]
-    percent = table.dropna().assign(**{name: 100 * table[name] for name in ("truth", "probe", *seeds)})
+    percent = table.dropna().assign(**{name: 100 * table[name] for name in ("truth", "r2", *seeds)})
     series = []
     for i, colour in enumerate((ORANGE, GREEN, BLUE)):
         own = percent[percent["band"] == i]
         low, high = (own[seeds].agg(end, axis=1).tolist() if len(seeds) > 1 else () for end in ("min", "max"))
-        series.append(Series(BANDS[i], own["probe"].tolist(), own["truth"].tolist(), colour, "dots", low, high))
-    labels = "probe of the shared features, % of the selection images", "trained alone, % of the test images"
-    ticks = range(math.ceil(percent["probe"].min()), math.floor(percent["probe"].max()) + 1)
+        series.append(Series(BANDS[i], own["r2"].tolist(), own["truth"].tolist(), colour, "dots", low, high))
+    labels = "R2 of a probe of the shared features, %", "trained alone, % of the test images"
+    ticks = range(math.ceil(percent["r2"].min()), math.floor(percent["r2"].max()) + 1)
     return Plot(Chart(*labels, series, x_ticks=ticks)).save_png(path)
 
 

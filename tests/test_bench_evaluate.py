@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from metanet.bench import LinearProbe, RawPixels, Task, evaluator
 from metanet.data import ArrayImages, percent_subset
@@ -55,8 +56,37 @@ def test_a_score_is_the_probe_left_one_out_on_the_training_images():
     ids = percent_subset(LABELS, TASK.train, 50, seed=3)
     expected = dict(LinearProbe(where="loo").run(RawPixels(), TASK, ids))
     found = evaluator(TASK, raw, weights="none", percent=50, seed=3)(SPEC)
-    assert found == {"accuracy": expected["accuracy"], "accuracy.se": expected["accuracy.se"]}
+    r2, _ = found.pop("r2"), found.pop("r2.se")
+    assert found == {"accuracy": expected["accuracy"], "accuracy.se": expected["accuracy.se"]} and 0 < r2 < 1
     assert found["accuracy"] > 0.6
+
+
+def test_r2_is_what_the_best_penalty_explains_of_images_left_out_by_brute_force():
+    ids = percent_subset(LABELS, TASK.train, 50, seed=3)
+    features, labels = IMAGES.batch(ids, 6).numpy().reshape(len(ids), -1), np.eye(3)[LABELS[ids]]
+    left, base = [], ((labels - labels.mean(axis=0)) ** 2).sum()
+    for penalty in LinearProbe(where="loo").answers(RawPixels(), TASK, ids).curve["lambda"]:
+        errors = []
+        for i in range(len(ids)):
+            others = np.arange(len(ids)) != i
+            fitted = Ridge(alpha=penalty).fit(features[others], labels[others])
+            errors.append(((fitted.predict(features[[i]])[0] - labels[i]) ** 2).sum())
+        left.append(errors)
+    found, best = evaluator(TASK, raw, weights="none", percent=50, seed=3)(SPEC), min(left, key=sum)
+    assert found["r2"] == pytest.approx(1 - sum(best) / base)
+    assert found["r2.se"] == pytest.approx(np.std(best) * np.sqrt(len(ids)) / base)
+
+
+def test_r2_is_a_mean_over_tasks_and_draws():
+    other = replace(TASK, name="few", train=np.arange(30), resolution=4)
+    found = evaluator([TASK, other], raw, weights="none")(SPEC)
+    alone = [evaluator(task, raw, weights="none")(SPEC)["r2"] for task in (TASK, other)]
+    assert found["r2"] == pytest.approx(np.mean(alone)) and (found["bars.r2"], found["few.r2"]) == tuple(alone)
+    assert found["r2.se"] == pytest.approx(np.hypot(found["bars.r2.se"], found["few.r2.se"]) / 2)
+    draws = [evaluator(TASK, raw, weights="none", percent=50, seed=seed)(SPEC)["r2"] for seed in (0, 1, 2)]
+    assert evaluator(TASK, raw, weights="none", percent=50, seeds=(0, 1, 2))(SPEC)["r2"] == pytest.approx(
+        np.mean(draws)
+    )
 
 
 def test_the_test_images_are_never_opened():

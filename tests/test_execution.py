@@ -71,7 +71,7 @@ def test_one_worker_process_gives_the_scores_that_no_worker_gives(tmp_path: Path
     for study in ("search", "random"):
         here, there = (load_result_of(tmp_path / name / f"{study}.journal") for name in ("here", "there"))
         assert list(here["spec"]) == list(there["spec"])
-        assert list(here["accuracy"]) == pytest.approx(list(there["accuracy"]), abs=2e-3)  # threads may round otherwise
+        assert list(here["r2"]) == pytest.approx(list(there["r2"]), abs=2e-3)  # threads may round otherwise
 
 
 @pytest.mark.slow

@@ -364,7 +364,7 @@ def test_without_a_space_the_coefficients_alone_are_found(few, tmp_path):
     options = FamilyOptions((ANCHOR.to_text(),), to="params = 150k", rungs=3, space=None, **SMALL_JOB)
     said = run_family_job(options, tmp_path, quiet=True)
     grid = pd.read_csv(tmp_path / "coefficients.csv")
-    best = grid.loc[grid["accuracy"].idxmax()]
+    best = grid.loc[grid["r2"].idxmax()]
     assert f"depth {best['depth']:g} and width {best['width']:g} score best" in said
     members = parse_zoo((tmp_path / "family.json").read_text())
     assert list(members) == ["rung-2", "rung-3"]

@@ -42,7 +42,8 @@ def test_the_winner_is_the_best_of_the_study_and_keeps_the_constraints(run):
     space = load_space("metanet-tiny").freeze(resolution=28)
     result = load_result(run / "search.journal", space)
     assert len(result.scored) == 4 and result.best.spec == spec
-    assert max(s.values["accuracy"] for s in result.scored) == result.best.values["accuracy"]
+    assert max(s.values["r2"] for s in result.scored) == result.best.values["r2"]
+    assert all(s.metrics["r2"] < s.metrics["accuracy"] < 1 for s in result.scored)
     cost = metanet.cost(spec)
     assert cost.macs <= 1_000_000 and cost.params <= 80_000
     net = metanet.create(run / "winner.safetensors")
@@ -96,7 +97,7 @@ def test_a_second_run_changes_no_result(run, capsys):
     shown = capsys.readouterr()
     assert f"metanet bench run {run}/winner.safetensors" in shown.out.strip().split("\n")[-1]
     for name, other in (("search", "random search"), ("random search", "search")):
-        assert re.search(rf"^{name}: 4 of 4 trials .*; {other} after 4 evaluations: best accuracy", shown.err, re.M)
+        assert re.search(rf"^{name}: 4 of 4 trials .*; {other} after 4 evaluations: best r2", shown.err, re.M)
 
 
 @pytest.fixture(scope="module")

@@ -178,6 +178,7 @@ def test_scores_are_the_evaluators_and_the_networks_own(small):
     evaluate, spec = shared_evaluator(OWN, supernet), small[0].spec
     found, expected = ranking.scores(spec, evaluate), evaluate(spec)
     assert (found["probe"], found["probe.se"]) == (expected["accuracy"], expected["accuracy.se"])
+    assert found["r2"] == pytest.approx(expected["r2"], abs=1e-6)
     with torch.no_grad():
         chances = evaluate.network(spec)(IMAGES.batch(PARTS["selection"], 16)).double().softmax(1).numpy()
     labels = IMAGES.labels[PARTS["selection"]]
@@ -219,6 +220,7 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
         {
             **about,
             "id": one.id,
+            "r2": one.macs + RNG.normal(),
             "probe": one.macs + RNG.normal(),
             "probe.se": 0.1,
             "accuracy": RNG.random(),
@@ -232,10 +234,10 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
     macs = kendalltau(*ranked.known(table, "report")[["macs", "truth"]].to_numpy().T).statistic
     lines = {line.split(" | ")[0].strip("| "): line for line in ranking_tables.ranking_report().split("\n")}
     assert lines["MACs"].split(" | ")[1].startswith(f"{macs:.2f} (")
-    assert {"probe of shared features, seed 0", "another training (the ceiling)"} < set(lines)
+    assert {"R2 of a probe of shared features, seed 0", "another training (the ceiling)"} < set(lines)
     crossed = kendalltau(*ranked.known(table, "report", "cross_entropy")[["macs", "truth"]].to_numpy().T).statistic
     assert lines["MACs"].split(" | ")[5].startswith(f"{crossed:.2f} (")
-    assert ranking_tables.ranking().count("\n| ") == 7 and "48 trainings, 0.1 hours" in ranking_tables.truth()
+    assert ranking_tables.ranking().count("\n| ") == 8 and "48 trainings, 0.1 hours" in ranking_tables.truth()
     monkeypatch.setattr(truth, "SEEDS", range(25))
     with pytest.raises(SystemExit, match="the truth has 48 of 50 trainings: run `python"):
         ranking.report("one", OWN, results, tmp_path / "ranking.png")

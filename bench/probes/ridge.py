@@ -29,6 +29,7 @@ class RidgeLoo:
     penalties       (p,) all of them, in absolute units
     loo_accuracy    (p,) leave-one-out accuracy of each
     loo_error       (p,) leave-one-out mean squared error of each, summed over the classes
+    loo_error_se    (p,) its standard error over images, taken as independent
     held_out        (n, k) leave-one-out predictions at the chosen penalty
     """
 
@@ -38,6 +39,7 @@ class RidgeLoo:
     penalties: Matrix
     loo_accuracy: Matrix
     loo_error: Matrix
+    loo_error_se: Matrix
     held_out: Matrix
 
     @classmethod
@@ -83,11 +85,13 @@ class RidgeLoo:
                 left_out[rows] = np.linalg.solve(block, errors[rows])
             return targets - left_out
 
-        hits, errors = np.empty(len(absolute), np.int64), np.empty(len(absolute))
+        hits = np.empty(len(absolute), np.int64)
+        errors, spreads = np.empty(len(absolute)), np.empty(len(absolute))
         for i in range(len(absolute)):
             scores = held_out(i)
             hits[i] = np.count_nonzero(scores.argmax(axis=1) == labels)
             errors[i] = ((scores - targets) ** 2).sum() / len(labels)
+            spreads[i] = ((scores - targets) ** 2).sum(axis=1).std()
         best = int(np.lexsort((errors, -hits))[0])
         weights = eigen.vectors @ (moments / (eigen.values + absolute[best])[:, None])
         return cls(
@@ -97,6 +101,7 @@ class RidgeLoo:
             penalties=absolute,
             loo_accuracy=hits / len(labels),
             loo_error=errors,
+            loo_error_se=spreads / np.sqrt(len(labels)),
             held_out=held_out(best),
         )
 
@@ -107,8 +112,9 @@ class RidgeLoo:
 
     @property
     def curve(self) -> dict[str, list[float]]:
-        """Every penalty, in absolute units, with its leave-one-out accuracy and error."""
-        columns = {"lambda": self.penalties, "accuracy": self.loo_accuracy, "error": self.loo_error}
+        """Every penalty, in absolute units, with its leave-one-out accuracy, error and the error's standard error."""
+        columns = {"lambda": self.penalties, "accuracy": self.loo_accuracy}
+        columns |= {"error": self.loo_error, "error.se": self.loo_error_se}
         return {name: column.tolist() for name, column in columns.items()}
 
     def scores(self, features: npt.NDArray[np.floating]) -> Matrix:

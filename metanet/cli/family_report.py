@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from metanet.cli import phases
 from metanet.cli.family_score import RUNGS, FamilyOptions, FamilyOutcome
 from metanet.cli.images_report import images_section
 from metanet.cli.verdict import Difference, difference, points
@@ -197,8 +198,8 @@ def _about(outcome: FamilyOutcome) -> str:
     unscored = f" The rule's network has no score on {'; '.join(reasons)}." if reasons else ""
     return (
         f"Near each rung's totals, within {options.within:.0%}, {options.trials} architectures of "
-        f"{outcome.found.space.name} were scored by {options.sampler}, as many by random search. The score is the "
-        f"leave-one-out accuracy of the linear probe on the selection images, {how}. The rule is compound scaling, "
+        f"{outcome.found.space.name} were scored by {options.sampler}, as many by random search. The score is "
+        f"{phases.CLIMBED_WORDS}, {how}. The rule is compound scaling, "
         f"solved to within {options.tolerance:.0%}; “most MACs” is the dearest architecture that the random search "
         f"drew.{unscored} Images are disjoint: {sizes}. The test images were opened after all choices were frozen "
         "(frozen.json). family.json and RUNG.json hold the search's choices."

@@ -169,8 +169,8 @@ def _grid(
     if len(anchors) == 2 or options.coefficients:
         return None
     alone = phases.trained_evaluator(data, folder / "alone", epochs=options.epochs, seed=options.seed)
-    store = folder / "coefficients.json"
-    grid = coefficient_grid(anchors[0], alone, tolerance=options.tolerance, store=store, quiet=quiet)
+    how: dict[str, Any] = {"tolerance": options.tolerance, "store": folder / "coefficients.json", "quiet": quiet}
+    grid = coefficient_grid(anchors[0], alone, objectives=phases.CLIMBED, **how)
     atomic_write(folder / "coefficients.csv", grid.to_dataframe().to_csv(index=False))
     return grid
 
@@ -193,6 +193,7 @@ def _chosen(
     with timed(seconds, "search"):
         budget: dict[str, Any] = {"sampler": sampler_of(options), "trials": options.trials, "seed": options.seed}
         budget |= {"within": options.within, "folder": folder / RUNGS, "quiet": quiet}
+        budget |= {"objectives": phases.CLIMBED}
         found = search_family(space, family.ladder, evaluate, rule=rule, **budget)
     winners = {f"{name}, {chooser}": t.spec for name, r in found.rungs.items() for chooser, t in r.choices.items()}
     with timed(seconds, "retraining"):

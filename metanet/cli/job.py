@@ -155,6 +155,7 @@ def _searches(
     evaluate = phases.shared_evaluator(setting.data, supernet)
     sampler = sampler_of(options.sampler, options.proxies, setting.data, options.seed)
     shared: dict[str, Any] = {
+        "objectives": phases.CLIMBED,
         "constraints": options.constraints,
         "trials": options.trials,
         "executor": execution.made(),

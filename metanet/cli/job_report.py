@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from metanet.cli import phases
 from metanet.cli.images_report import images_section
 from metanet.cli.job import Outcome, training_words
 from metanet.cli.verdict import accuracy_by_seed, verdict
@@ -29,6 +30,8 @@ from metanet.runs import atomic_write
 from metanet.searchers import SearchResult
 from metanet.spec import ArchSpec
 from metanet.stats import seeds_interval
+
+SCORE = next(iter(phases.CLIMBED))
 
 
 def write_report(outcome: Outcome, folder: Path) -> str:
@@ -105,8 +108,8 @@ def _about(outcome: Outcome) -> str:
     once = " (one supernet: intervals over seeds do not know another)" if options.inherit else ""
     return (
         f"{options.trials} of {outcome.setting.space.size:,} architectures were scored by {options.sampler}{besides}, "
-        "as many by random search. The score is the leave-one-out accuracy of the linear probe on the selection "
-        f"images, with weights shared in a supernet of {options.supernet_steps} steps ({', '.join(options.rules)}); "
+        f"as many by random search. The score is {phases.CLIMBED_WORDS}, "
+        f"with weights shared in a supernet of {options.supernet_steps} steps ({', '.join(options.rules)}); "
         "winners are "
         f"{training_words(options)}, those of the controls alike{once}. Images are disjoint: {sizes}. The test images "
         "were opened after all winners were frozen (frozen.json). The control “most MACs” is the dearest architecture "
@@ -119,22 +122,22 @@ def _plots(outcome: Outcome) -> dict[str, Plot]:
     trials = {name: _trials(result) for name, result in studies.items()}
     marks = {f"winner of {name}": _mark(trials, spec) for name, spec in outcome.winners.items()}
     return {
-        "trajectory": trajectory({name: rows["accuracy"].tolist() for name, rows in trials.items()}),
-        "front": front(trials, marks),
+        "trajectory": trajectory({name: rows[SCORE].tolist() for name, rows in trials.items()}, label=SCORE),
+        "front": front(trials, marks, score=SCORE),
         "curve": efficiency(_curve(outcome)),
         "training": history(outcome.histories),
     }
 
 
 def _trials(result: SearchResult[ArchSpec]) -> pd.DataFrame:
-    rows = [{"macs": s.costs["macs"], "accuracy": s.values["accuracy"], "id": s.spec.id} for s in result.scored]
+    rows = [{"macs": s.costs["macs"], SCORE: s.values[SCORE], "id": s.spec.id} for s in result.scored]
     return pd.DataFrame(rows)
 
 
 def _mark(trials: dict[str, pd.DataFrame], spec: ArchSpec) -> tuple[float, float]:
     rows = pd.concat(trials.values())
     own = rows[rows["id"] == spec.id].iloc[0]
-    return float(own["macs"]), float(own["accuracy"])
+    return float(own["macs"]), float(own[SCORE])
 
 
 def _curve(outcome: Outcome) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Runs the main job: trains a supernet, searches under constraints with probe accuracy as the score, retrains the
+"""Runs the main job: trains a supernet, searches under constraints with the fit of a probe as the score, retrains the
 winner and the winners of two controls (random search, most MACs) from scratch, tests all of them once on images that
 nothing else saw, and writes a report. With --inherit all of them begin with the supernet's weights and are fine-tuned.
 
