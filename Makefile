@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MEASURED := basics demo exact family family_score forward latency limits packaged precision probes space supernet
+ON_FASHION := truth proxies predicted
 READY := $(VENV)/.ready
 
 # Waiting threads sleep: where other programs share the cores, spinning makes every step many times slower.
@@ -42,6 +43,11 @@ slow: $(READY) ## the tests marked slow
 
 perf: $(READY) ## measure what the tables report where it is not stored (hours; one: perf/NAME.py), write the tables
 	@for name in $(MEASURED); do echo perf/$$name.py; $(BIN)/python perf/$$name.py || exit 1; done
+	@test -n "$(METANET_FASHION_MNIST)" || echo "not measured without METANET_FASHION_MNIST=FOLDER: $(ON_FASHION)"
+	@test -z "$(METANET_FASHION_MNIST)" || \
+	  for name in $(ON_FASHION); do echo perf/$$name.py; $(BIN)/python perf/$$name.py || exit 1; done
+	@test -n "$(NAS_TABLES)" || echo "not measured without NAS_TABLES=FOLDER of the two benchmarks: samplers"
+	@test -z "$(NAS_TABLES)" || $(BIN)/python perf/samplers.py $(NAS_TABLES)
 	@$(MAKE) --no-print-directory docs
 
 docs: $(READY) ## write the generated tables of README.md and docs/ from the stored results
