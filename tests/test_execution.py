@@ -54,6 +54,7 @@ def test_a_wrong_option_is_said_before_anything_is_made(
     assert not (tmp_path / "run" / "supernet").exists()
 
 
+@pytest.mark.slow
 def test_evaluations_in_a_row_that_fail_end_the_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A timeout that nothing can keep: the reason is said, and the run can be gone on with."""
     argv = ["--timeout", "0.001", "--workers", "1", "--max-failures", "2", "--out", str(tmp_path / "run")]

@@ -159,6 +159,7 @@ def test_everything_says_how_the_winners_got_their_weights(run, inherited):
         assert ("fine-tuned" in (folder / "verdict.txt").read_text()) is inherit
 
 
+@pytest.mark.slow
 def test_fine_tuning_that_was_stopped_ends_the_same(run, inherited, tmp_path):
     data, spec = prepare(JobOptions()).data, metanet.ArchSpec.load(inherited / "winner.json")
     start = trained_supernet(run).extract

@@ -63,6 +63,7 @@ def test_recomputing_keeps_fewer_tensors_for_the_gradient():
     assert kept(True) < 0.4 * kept(False)
 
 
+@pytest.mark.slow
 def test_compiled_in_one_graph_with_equal_outputs():
     net, x = MetaNet(every_op(), 3, init=LOUD, seed=0), torch.randn(4, 3, 64, 48)
     for mode in (net.eval(), net.train()):

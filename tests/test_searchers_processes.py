@@ -25,6 +25,7 @@ def outcomes(evaluate: Any, specs: Iterable[Any], **options: Any) -> dict[Any, O
     return {outcome.spec: outcome for outcome in LocalProcesses(**options).map(evaluate, specs)}
 
 
+@pytest.mark.slow
 def test_every_end_of_an_evaluation_is_told_and_the_others_go_on() -> None:
     def evaluate(spec: str) -> Any:
         if spec == "killed":
@@ -87,6 +88,7 @@ def test_one_process_gives_the_study_that_no_process_gives(tmp_path: Path) -> No
     assert told(here) == told(there)
 
 
+@pytest.mark.slow
 def test_more_is_asked_for_only_when_there_is_room_and_after_what_ended_was_told() -> None:
     told_, asked = [], []
 
