@@ -92,8 +92,8 @@ class ProbeEvaluator:
         """The metric and R2 with their standard errors: {"accuracy": ..., "accuracy.se": ..., "r2": ..., "r2.se": ...}.
 
         R2 is the share of the variance of the one-hot labels that the probe explains of images that it was not fitted
-        to. It says how far off answers are, where the metric counts which are wrong: of few images it orders networks
-        with far less noise.
+        to. It says how far off answers are, where the metric counts which are wrong: of few images it has less
+        noise.
 
         Of several tasks all are means over them, the metric called "score" where their metrics differ, with those of
         each as "TASK.accuracy", "TASK.accuracy.se", "TASK.r2" and "TASK.r2.se".
@@ -108,16 +108,10 @@ class ProbeEvaluator:
             raise MetanetError(f"architecture {spec.id}: {error}") from None
         metrics = {task.metric for task in self.tasks}
         name = metrics.pop() if len(metrics) == 1 else "score"
-        scores = {
-            name: sum(one.value for one in found) / len(found),
-            f"{name}.se": _combined([one.se for one in found]),
-        }
-        scores |= {R2: sum(one.r2 for one in found) / len(found), f"{R2}.se": _combined([one.r2_se for one in found])}
+        scores = _named(_over_tasks(found), name)
         if len(self.tasks) > 1:
             for task, one in zip(tasks, found, strict=True):
-                own = f"{task.name}.{task.metric}"
-                scores |= {own: one.value, f"{own}.se": one.se}
-                scores |= {f"{task.name}.{R2}": one.r2, f"{task.name}.{R2}.se": one.r2_se}
+                scores |= _named(one, task.metric, f"{task.name}.")
         return scores
 
     def _scores(self, backbone: Backbone, tasks: Sequence[Task], fidelity: float) -> list[Score]:
@@ -202,6 +196,20 @@ def explained(answers: Answers) -> tuple[float, float]:
     return 1 - error / whole, se / whole
 
 
-def _combined(errors: Sequence[float]) -> float:
-    """The standard error of the mean of independent numbers with these standard errors."""
-    return math.sqrt(sum(se**2 for se in errors)) / len(errors)
+def _over_tasks(found: Sequence[Score]) -> Score:
+    """The means of several tasks' scores, which are independent."""
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    def error(errors: Sequence[float]) -> float:
+        return math.sqrt(sum(se**2 for se in errors)) / len(errors)
+
+    values, errors, r2s, r2_errors = zip(*((one.value, one.se, one.r2, one.r2_se) for one in found), strict=True)
+    return Score(mean(values), error(errors), mean(r2s), error(r2_errors))
+
+
+def _named(score: Score, metric: str, prefix: str = "") -> dict[str, float]:
+    """A score's numbers by name."""
+    numbers = {metric: score.value, f"{metric}.se": score.se, R2: score.r2, f"{R2}.se": score.r2_se}
+    return {f"{prefix}{name}": value for name, value in numbers.items()}

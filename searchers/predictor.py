@@ -88,15 +88,16 @@ class Kernel:
 
     def __call__(self, a: Floats, b: Floats) -> Floats:
         """(n, m) covariances of points (n, ...) and (m, ...), without noise."""
-        found = self.alike(a, b)
-        if len(self.slopes):
-            found = found + (self._scores(a) * self.slopes) @ self._scores(b).T
-        return found
+        return self.by_bits(a, b) + self.by_scores(a, b)
 
-    def alike(self, a: Floats, b: Floats) -> Floats:
+    def by_bits(self, a: Floats, b: Floats) -> Floats:
         """(n, m) the share of the covariances that is owed to bits."""
         count = len(self.weights)
         return np.asarray(self.amplitude * np.exp(-_distances(a[:, :count], b[:, :count], self.weights)))
+
+    def by_scores(self, a: Floats, b: Floats) -> Floats | float:
+        """(n, m) the share that is owed to scores; 0 where points have none."""
+        return (self._scores(a) * self.slopes) @ self._scores(b).T if len(self.slopes) else 0.0
 
     def variance(self, points: Floats) -> Floats:
         """(n,) before anything was seen, without noise."""
@@ -143,8 +144,8 @@ def _loss(
     count   of the bits among a point's numbers
     """
     kernel, bits = _kernel(x, count), points[:, :count]
-    covariance = kernel.alike(points, points)
-    total = kernel(points, points) + (kernel.noise + JITTER) * np.eye(len(values))
+    covariance = kernel.by_bits(points, points)
+    total = covariance + kernel.by_scores(points, points) + (kernel.noise + JITTER) * np.eye(len(values))
     factor = cho_factor(total, lower=True)
     solved = cho_solve(factor, values)
     inverse = cho_solve(factor, np.eye(len(values)))
@@ -163,27 +164,27 @@ def _loss(
 
 @dataclass(frozen=True)
 class Posterior:
-    """What was learnt: the kernel, the bits of the rows that were told, and their values seen through it."""
+    """What was learnt: the kernel, the points that were told, and their values seen through it."""
 
     kernel: Kernel
-    bits: Floats
+    points: Floats
     factor: Floats
     solved: Floats
 
-    def __call__(self, bits: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation (n,) of the values without noise at bits (n, bits)."""
-        across = self.kernel(self.bits, bits)
+    def __call__(self, points: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation (n,) of the values without noise at points (n, bits + scores)."""
+        across = self.kernel(self.points, points)
         mean = across.T @ self.solved
         explained = solve_triangular(self.factor, across, lower=True, check_finite=False)
-        variance = self.kernel.variance(bits) - np.einsum("ij,ij->j", explained, explained)
+        variance = self.kernel.variance(points) - np.einsum("ij,ij->j", explained, explained)
         return mean, np.sqrt(np.maximum(variance, 1e-12))
 
 
-def posterior(kernel: Kernel, bits: Floats, values: Floats) -> Posterior:
-    """The process after values (n,) were seen at bits (n, bits)."""
-    total = kernel(bits, bits) + (kernel.noise + JITTER) * np.eye(len(values))
+def posterior(kernel: Kernel, points: Floats, values: Floats) -> Posterior:
+    """The process after values (n,) were seen at points (n, bits + scores)."""
+    total = kernel(points, points) + (kernel.noise + JITTER) * np.eye(len(values))
     factor = np.tril(cho_factor(total, lower=True)[0])
-    return Posterior(kernel, bits, factor, cho_solve((factor, True), values))
+    return Posterior(kernel, points, factor, cho_solve((factor, True), values))
 
 
 def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:

@@ -14,7 +14,8 @@ from small import SMALL, prices
 import metanet
 from metanet import ArchSpec, MetanetError
 from metanet.cli import phases
-from metanet.cli.family_score import FamilyOptions, run_family_job, sampler_of
+from metanet.cli.family_score import FamilyOptions, run_family_job
+from metanet.cli.samplers import rung_sampler
 from metanet.cli.verdict import difference
 from metanet.data import IMAGES, ArrayImages, load_images
 from metanet.search_spaces import load_space
@@ -344,8 +345,8 @@ def test_interrupted_in_any_phase_it_ends_the_same(run, few, tmp_path, monkeypat
 def test_most_of_a_rungs_trials_are_evolutions_own(trials, random):
     """The first population is what the control draws, too: a search of nothing else is no search."""
     options = FamilyOptions(("a", "b"), trials=trials, sampler="evolution")
-    assert sampler_of(options).population == random < trials
-    assert not hasattr(sampler_of(replace(options, sampler="random")), "population")
+    assert rung_sampler(options.sampler, options.trials).population == random < trials
+    assert not hasattr(rung_sampler("random", options.trials), "population")
 
 
 def test_trained_alone_any_network_can_be_scored(few, tmp_path):

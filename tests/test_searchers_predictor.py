@@ -45,15 +45,22 @@ def test_mean_and_deviation_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(deviation, expected[1], atol=1e-6)
 
 
+def log_density(x: np.ndarray, scores: np.ndarray, center: np.ndarray, spread: np.ndarray) -> float:
+    """Of the numbers of a kernel after VALUES were seen at BITS beside scores (30, n), up to a constant."""
+    size = BITS.shape[1]
+    weights, (amplitude, noise), slopes = np.exp(x[:size]), np.exp(x[size : size + 2]), np.exp(x[size + 2 :])
+    distance = (np.abs(BITS[:, None] - BITS[None]) * weights).sum(2)
+    total = amplitude * np.exp(-distance) + (noise + predictor.JITTER) * np.eye(len(BITS))
+    total += scores @ np.diag(slopes) @ scores.T
+    return float(multivariate_normal.logpdf(VALUES, cov=total) + norm.logpdf(x, center, spread).sum())
+
+
 def test_what_is_minimised_is_the_posterior_density_and_its_gradient() -> None:
     size = BITS.shape[1]
     center, spread = RNG.normal(size=size + 2), RNG.uniform(0.5, 2, size=size + 2)
 
     def density(x: np.ndarray) -> float:
-        weights, amplitude, noise = np.exp(x[:-2]), np.exp(x[-2]), np.exp(x[-1])
-        distance = (np.abs(BITS[:, None] - BITS[None]) * weights).sum(2)
-        total = amplitude * np.exp(-distance) + (noise + predictor.JITTER) * np.eye(len(BITS))
-        return float(multivariate_normal.logpdf(VALUES, cov=total) + norm.logpdf(x, center, spread).sum())
+        return log_density(x, np.zeros((30, 0)), center, spread)
 
     points = [center + 0.3 * RNG.normal(size=size + 2) for _ in range(3)]
     losses, gradients = zip(
@@ -90,11 +97,7 @@ def test_the_gradient_knows_the_slopes() -> None:
     center, spread = rng.normal(size=size + 4), rng.uniform(0.5, 2, size=size + 4)
 
     def density(x: np.ndarray) -> float:
-        weights, (amplitude, noise), slopes = np.exp(x[:size]), np.exp(x[size : size + 2]), np.exp(x[size + 2 :])
-        distance = (np.abs(BITS[:, None] - BITS[None]) * weights).sum(2)
-        total = amplitude * np.exp(-distance) + (noise + predictor.JITTER) * np.eye(len(BITS))
-        total += points[:, size:] @ np.diag(slopes) @ points[:, size:].T
-        return float(multivariate_normal.logpdf(VALUES, cov=total) + norm.logpdf(x, center, spread).sum())
+        return log_density(x, points[:, size:], center, spread)
 
     one, other = (center + 0.3 * rng.normal(size=size + 4) for _ in range(2))
     (loss, gradient), (second, _) = (predictor._loss(x, points, VALUES, size, center, spread) for x in (one, other))

@@ -90,8 +90,9 @@ class RidgeLoo:
         for i in range(len(absolute)):
             scores = held_out(i)
             hits[i] = np.count_nonzero(scores.argmax(axis=1) == labels)
-            errors[i] = ((scores - targets) ** 2).sum() / len(labels)
-            spreads[i] = ((scores - targets) ** 2).sum(axis=1).std()
+            wrong = (scores - targets) ** 2
+            errors[i] = wrong.sum() / len(labels)
+            spreads[i] = wrong.sum(axis=1).std()
         best = int(np.lexsort((errors, -hits))[0])
         weights = eigen.vectors @ (moments / (eigen.values + absolute[best])[:, None])
         return cls(

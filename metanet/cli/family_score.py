@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from optuna.samplers import BaseSampler
 
 from metanet.bench import Constant, ProbeEvaluator, RawPixels
 from metanet.cli import phases
 from metanet.cli.family_made import write
 from metanet.cli.phases import Data, data_of, timed
-from metanet.cli.samplers import check_sampler
+from metanet.cli.samplers import check_sampler, rung_sampler
 from metanet.cli.setting import space_of
 from metanet.cli.verdict import Terms, terms
 from metanet.errors import MetanetError
@@ -24,8 +23,6 @@ from metanet.search_spaces import Space, TrainingConfig, parse_constraints
 from metanet.search_spaces.family import Chosen, Family, Rung, chosen, family_between, family_from
 from metanet.search_spaces.family.rule import ALPHA, BETA
 from metanet.searchers import (
-    SAMPLERS,
-    AgingEvolution,
     CoefficientGrid,
     FamilySearch,
     coefficient_grid,
@@ -191,9 +188,9 @@ def _chosen(
     with timed(seconds, "supernet"):
         evaluate = _evaluator(options, data, space, rules, folder, quiet)
     with timed(seconds, "search"):
-        budget: dict[str, Any] = {"sampler": sampler_of(options), "trials": options.trials, "seed": options.seed}
-        budget |= {"within": options.within, "folder": folder / RUNGS, "quiet": quiet}
-        budget |= {"objectives": phases.CLIMBED}
+        sampler = rung_sampler(options.sampler, options.trials)
+        budget: dict[str, Any] = {"sampler": sampler, "trials": options.trials, "seed": options.seed}
+        budget |= {"within": options.within, "folder": folder / RUNGS, "quiet": quiet, "objectives": phases.CLIMBED}
         found = search_family(space, family.ladder, evaluate, rule=rule, **budget)
     winners = {f"{name}, {chooser}": t.spec for name, r in found.rungs.items() for chooser, t in r.choices.items()}
     with timed(seconds, "retraining"):
@@ -203,13 +200,6 @@ def _chosen(
         right = _tested(winners, nets, data, quiet)
         atomic_write(folder / "scores.csv", _scores(winners, right).to_csv(index=False))
     return FamilyOutcome(options, data, family, grid, found, winners, right, seconds)
-
-
-def sampler_of(options: FamilyOptions) -> BaseSampler:
-    """Evolution begins with a random population, the very networks of the control: at most a third of the trials."""
-    if options.sampler != "evolution":
-        return SAMPLERS[options.sampler]()
-    return AgingEvolution(population=max(1, min(AgingEvolution.population, options.trials // 3)))
 
 
 def _evaluator(

@@ -28,7 +28,7 @@ from metanet.spec import ArchSpec
 from metanet.training import CHECKPOINT, state_sha256
 
 CALIBRATION = (2, 250)  # batches, and images a batch, for a sub-network's BatchNorm statistics
-CLIMBED = {"r2": "maximize"}  # what searches climb: the accuracy of a thousand images orders networks by its noise
+CLIMBED = {"r2": "maximize"}  # what searches climb: the accuracy of a thousand images is as noisy as networks differ
 CLIMBED_WORDS = "r2, the share of the labels' variance that the linear probe explains of selection images left out"
 FRESH = Init(layer_scale=0.1)  # attention is handicapped by the released 1e-6 in short runs
 

@@ -5,7 +5,7 @@ from metanet.bench.proxies.registry import check_proxies
 from metanet.cli.phases import Data
 from metanet.cli.setting import batch_of
 from metanet.errors import MetanetError, unknown
-from metanet.searchers import SAMPLERS, PredictorGuided
+from metanet.searchers import SAMPLERS, AgingEvolution, PredictorGuided
 from metanet.searchers.samplers import NativeSampler
 
 
@@ -29,3 +29,11 @@ def sampler_of(name: str, proxies: tuple[str, ...], data: Data, seed: int) -> Na
     own = data.weights
     evaluate = proxy_evaluator(proxies, own, seed=seed, batch=batch_of(len(own.ids)), repeats=1)
     return PredictorGuided(proxies=evaluate)
+
+
+def rung_sampler(name: str, trials: int) -> NativeSampler:
+    """The sampler of a family's rung. Evolution begins with a random population, the very networks of the control: at
+    most a third of the trials."""
+    if name != "evolution":
+        return SAMPLERS[name]()
+    return AgingEvolution(population=max(1, min(AgingEvolution.population, trials // 3)))

@@ -125,22 +125,32 @@ class PredictorGuided(NativeSampler):
         return chain((space.decode(row) for row in rows), self.draws(space, slot))
 
     def _promising(self, space: SearchSpace[Any], history: Told, slot: int) -> list[Genome]:
-        """OFFERED new architectures, or a shortlist more, the most promising first."""
+        """OFFERED new architectures, or a shortlist more, the most promising first.
+
+        On the shortlist of proxies are a quarter each of the most promising by genes and of random ones, then
+        neighbours of the best of these.
+        """
         mixed = _mixed(history.values, np.random.default_rng([self.seed, slot]))
         random = drawn(space, self.pool, self.constraints, [self.seed, slot])
         known = {tuple(row) for rows in (history.rows, history.failed, history.running) for row in rows.tolist()}
-        order = self._climbed(space, history, mixed, random, known)[:OFFERED]
+        code = code_of(space.genes)
+        by_genes = self._learnt(Reading(code.bits, code.worth), history, mixed)
+        order = self._climbed(space, history, by_genes, random, known)[:OFFERED]
         if self.proxies is None:
             return order
-        new = [key for key in random if key not in known]
-        return list(dict.fromkeys([*self._by_proxies(space, history, mixed, order, new, known), *order]))
+        by_both = self._learnt(self._beside(self.proxies, by_genes.reading, space, history), history, mixed)
+        quarter = -(-self.shortlist // 4)
+        few = [*order[:quarter], *[key for key in random if key not in known][:quarter]]
+        few = by_both.ordered(list(dict.fromkeys(few)))
+        near = dict.fromkeys(key for one in few[:CLIMBERS] for key in self._around(space, one))
+        new = by_genes.ordered([key for key in near if key not in known and key not in few])
+        return list(dict.fromkeys([*by_both.ordered([*few, *new[: max(0, self.shortlist - len(few))]]), *order]))
 
     def _climbed(
-        self, space: SearchSpace[Any], history: Told, mixed: Floats, random: list[Genome], known: set[Genome]
+        self, space: SearchSpace[Any], history: Told, learnt: Learnt, random: list[Genome], known: set[Genome]
     ) -> list[Genome]:
         """New ones of random architectures, the neighbours of the best ones told, and those of the most promising of
         all these, the most promising first."""
-        learnt = self._learnt(self._by_genes(space), history, mixed)
         expected = learnt(history.rows)[0]
         pool = dict.fromkeys(random)
         for i in np.argsort(-expected, kind="stable")[:PARENTS]:
@@ -156,31 +166,10 @@ class PredictorGuided(NativeSampler):
                 pool |= dict.fromkeys(self._around(space, key))
         return order
 
-    def _by_proxies(
-        self,
-        space: SearchSpace[Any],
-        history: Told,
-        mixed: Floats,
-        order: list[Genome],
-        random: list[Genome],
-        known: set[Genome],
-    ) -> list[Genome]:
-        """The shortlist, the most promising first by what genes and proxies say together: a quarter each of the most
-        promising by genes and of random ones, then neighbours of the best of these."""
-        assert self.proxies is not None
-        genes = self._by_genes(space)
-        scores = Scored(self.proxies, space, self._scores).standard(history.rows[: _fitted_on(history)])
-        both = Reading(lambda rows: np.hstack([genes.points(rows), scores(rows)]), genes.worth, scored=True)
-        by_genes, by_both = (self._learnt(reading, history, mixed) for reading in (genes, both))
-        quarter = -(-self.shortlist // 4)
-        few = by_both.ordered(list(dict.fromkeys([*order[:quarter], *random[:quarter]])))
-        near = [key for one in few[:CLIMBERS] for key in self._around(space, one)]
-        new = by_genes.ordered([key for key in dict.fromkeys(near) if key not in known and key not in few])
-        return by_both.ordered([*few, *new[: max(0, self.shortlist - len(few))]])
-
-    def _by_genes(self, space: SearchSpace[Any]) -> Reading:
-        code = code_of(space.genes)
-        return Reading(code.bits, code.worth)
+    def _beside(self, proxies: Proxies, genes: Reading, space: SearchSpace[Any], history: Told) -> Reading:
+        """Genes, and proxies standardised over what the kernel is fitted on."""
+        scores = Scored(proxies, space, self._scores).standard(history.rows[: _fitted_on(history)])
+        return Reading(lambda rows: np.hstack([genes.points(rows), scores(rows)]), genes.worth, scored=True)
 
     def _learnt(self, reading: Reading, history: Told, mixed: Floats) -> Learnt:
         rows = np.concatenate([history.rows, history.failed])
