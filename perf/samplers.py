@@ -17,78 +17,33 @@ true values; the reference point is the worst value and the highest cost of the 
 
 A sampler that proposes what it proposed before, or what breaks the limit (Optuna's own, which are told of it by
 `trial.set_constraint`), pays an evaluation for it, as its user would. Seeds are shared: equal queries of equal seeds
-see equal runs, so differences are paired. Every run is a line of runs/samplers/*.jsonl, and what is there is not run
-again; perf/results/samplers.json sums up all of them.
+see equal runs, so differences are paired. Every run is a row of perf/results/samplers/*.csv, and what is there is not
+run again (after a change of a sampler delete its rows); perf/results/samplers.json sums up all of them.
 """
 
 import argparse
-import json
 import os
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
-import numpy as np
 from nas_tables import load
+from sampler_runs import add, stored, summary, tidy
 from sampling import NAMES, SEVERAL, allowed, missing, regrets, visits
 
 from metanet.runs import manifest, track, write_json
 from metanet.searchers.stores import quiet_optuna
-from metanet.stats import seeds_interval
 
 ROOT = Path(__file__).parents[1]
-RESULTS, PIECES = ROOT / "perf" / "results" / "samplers.json", ROOT / "runs" / "samplers"
+RESULTS, RUNS = ROOT / "perf" / "results" / "samplers.json", ROOT / "perf" / "results" / "samplers"
 BUDGETS = (25, 50, 100, 200)
 DEFAULT = "predictor"  # that the others are compared with
 TASKS = ("class_scene", "class_object", "room_layout", "jigsaw", "segmentsemantic", "normal", "autoencoder")
 SLOW = {"GP": (10, 100), "GP, repeat-free": (10, 100)}  # seeds a process, and evaluations: 0.1 to 0.5 s a proposal
-
-
-def pieces() -> Iterator[dict[str, Any]]:
-    """Every run that ended, each once; a torn line is none."""
-    for path in sorted(PIECES.glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
-
-
-def summary() -> dict[str, Any]:
-    """By case, measure and sampler: mean and interval at each budget, and its paired difference from the default."""
-    runs: dict[tuple[str, str], dict[str, dict[int, list[float]]]] = {}
-    seconds: dict[str, list[float]] = {}
-    for piece in pieces():
-        seconds.setdefault(piece["sampler"], []).append(piece["seconds"] / piece["evaluations"])
-        for measure in ("regret", "excess", "missing"):
-            if measure in piece:
-                by_seed = runs.setdefault((piece["case"], measure), {}).setdefault(piece["sampler"], {})
-                by_seed[piece["seed"]] = max(piece[measure], by_seed.get(piece["seed"], []), key=len)
-    cases: dict[str, Any] = {}
-    for (case, measure), samplers in runs.items():
-        for name, by_seed in samplers.items():
-            base = samplers.get(DEFAULT, {})
-            told = {"seeds": len(by_seed), "mean": _intervals([by_seed[seed] for seed in sorted(by_seed)])}
-            if name != DEFAULT and len(by_seed.keys() & base.keys()) > 1:
-                pairs = [zip(by_seed[seed], base[seed], strict=False) for seed in sorted(by_seed.keys() & base.keys())]
-                told["over default"] = _intervals([[a - b for a, b in pair] for pair in pairs])
-            cases.setdefault(case, {}).setdefault(measure, {})[name] = told
-    for measures in cases.values():
-        if measures.get("excess") == measures.get("regret"):  # nothing was noisy
-            measures.pop("excess", None)
-    return {"cases": cases, "seconds a proposal": {name: float(np.mean(took)) for name, took in seconds.items()}}
-
-
-def _intervals(values: list[list[float]]) -> list[list[float]]:
-    """Mean and the ends of its interval of 95 %, for each budget that two seeds or more went to; over those seeds."""
-    columns = [[value[i] for value in values if len(value) > i] for i in range(max(map(len, values)))]
-    found = [seeds_interval(column) for column in columns if len(column) > 1]
-    return [[float(f"{number:.5g}") for number in (one.mean, one.low, one.high)] for one in found]
 
 
 @dataclass(frozen=True)
@@ -114,11 +69,6 @@ class Case:
         what = "+".join(self.columns) if len(self.columns) < 3 else f"mean rank of {len(self.columns)}"
         more = f", {self.limit}" if self.limit else ", front" * self.front
         return f"{self.file.name.partition('.')[0]}: {what}{more}"
-
-    @property
-    def path(self) -> Path:
-        """The file of its runs."""
-        return PIECES / f"{re.sub(r'[^a-z0-9]+', '-', self.name.lower())}.jsonl"
 
 
 def cases(folder: Path) -> list[Case]:
@@ -155,9 +105,8 @@ def arguments() -> argparse.Namespace:
 def run(case: Case, names: Sequence[str] | None, seeds: Sequence[int], most: int) -> None:
     """Runs what is not there yet of a case."""
     bench = load(case.file, case.columns, key=case.key, cost=case.cost, sign=-1 if case.minimize else 1)
-    done = {(p["case"], p["sampler"], p["seed"]): p["evaluations"] for p in pieces()}
+    done = {(one["case"], one["sampler"], one["seed"]): one["evaluations"] for one in stored(RUNS)}
     keep = allowed(bench, case.limit)
-    case.path.parent.mkdir(parents=True, exist_ok=True)
     work = [(name, seed) for seed in seeds for name in names or (SEVERAL if case.front else NAMES)]
     for name, seed in track(work, case.name):
         few, short = SLOW.get(name, (len(seeds), most))
@@ -168,8 +117,7 @@ def run(case: Case, names: Sequence[str] | None, seeds: Sequence[int], most: int
         found, seconds = visits(bench, name, seed, case.limit, case.front, evaluations)
         told = missing(bench, found, budgets) if case.front else regrets(bench, seed, found, keep, budgets)
         piece = {"case": case.name, "sampler": name, "seed": seed, "evaluations": evaluations}
-        with case.path.open("a") as file:
-            file.write(json.dumps({**piece, "seconds": seconds, **told}) + "\n")
+        add(RUNS, {**piece, "seconds": seconds, **told})
 
 
 def main() -> None:
@@ -181,7 +129,8 @@ def main() -> None:
     with quiet_optuna():
         for case in chosen:
             run(case, options.samplers, range(part, options.seeds, parts), options.evaluations)
-    write_json(RESULTS, manifest({"budgets": BUDGETS, "default": DEFAULT}, **summary()))
+    tidy(RUNS)
+    write_json(RESULTS, manifest({"budgets": BUDGETS, "default": DEFAULT}, **summary(RUNS, DEFAULT)))
 
 
 if __name__ == "__main__":

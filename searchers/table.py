@@ -98,11 +98,14 @@ class ChoiceTable:
 
     def sample(self, n: int, constraints: str | None = None, *, seed: int | Sequence[int]) -> list[TableRow]:
         """`n` rows, uniform over the feasible ones, with replacement. Raises MetanetError where there are none."""
-        rng = np.random.default_rng(seed)
+        return self._rows(self.draw(n, constraints, np.random.default_rng(seed)))
+
+    def draw(self, n: int, constraints: str | None, rng: np.random.Generator) -> Rows:
+        """(n, genes) what `sample` draws, as positions."""
         if self.size <= LISTED:
             rows = self.allowed(constraints)
-            return self._rows(rows[rng.integers(len(rows), size=n)])
-        return self._rows(self._drawn(n, parse_constraints(constraints), rng))
+            return rows[rng.integers(len(rows), size=n)]
+        return self._drawn(n, parse_constraints(constraints), rng)
 
     def allowed(self, constraints: str | None = None) -> Rows:
         """(n, genes) all feasible rows, in lexical order. Raises MetanetError where there are none, or too many."""

@@ -13,6 +13,7 @@ from metanet.errors import MetanetError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "perf"))
 import nas_tables
+import sampler_runs
 import samplers
 import sampling
 
@@ -97,21 +98,36 @@ def test_every_sampler_runs_and_equal_seeds_see_equal_results(
         assert len(sampling.visits(bench, name, 0, None, True, 3)[0]) == 3
 
 
-def test_runs_are_summed_up_with_paired_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samplers, "PIECES", tmp_path)
+def test_runs_are_summed_up_with_paired_differences(tmp_path: Path) -> None:
     regrets = {"predictor": ([1], [2], [3]), "TPE": ([2, 1], [3, 2], [4], [9])}
-    lines = [
-        {"case": "c", "sampler": name, "seed": seed, "evaluations": 50, "seconds": 0.2, "regret": values}
-        for name, runs in regrets.items()
-        for seed, values in enumerate(runs)
-    ]
-    (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"case": "torn')
-    found = samplers.summary()["cases"]["c"]["regret"]
+    for name, runs in regrets.items():
+        for seed, values in enumerate(runs):
+            about = {"case": "c", "sampler": name, "seed": seed, "evaluations": 50, "seconds": 0.2}
+            sampler_runs.add(tmp_path, {**about, "regret": values})
+    summed = sampler_runs.summary(tmp_path, "predictor")
+    found = summed["cases"]["c"]["regret"]
     assert found["predictor"]["mean"][0] == pytest.approx([2, 2 - 2.484, 2 + 2.484], abs=1e-3)  # t(2) = 4.303
     assert found["TPE"]["seeds"] == 4
     assert [mean for mean, *_ in found["TPE"]["mean"]] == [4.5, 1.5]  # the second of the two seeds that went so far
     assert found["TPE"]["over default"] == [[1, 1, 1]]
-    assert samplers.summary()["seconds a proposal"]["TPE"] == pytest.approx(0.004)
+    assert summed["seconds a proposal"]["TPE"] == pytest.approx(0.004)
+
+
+def test_stored_runs_outlive_a_torn_line_and_are_put_in_order(tmp_path: Path) -> None:
+    about = {"case": "a: x, macs <= 2", "sampler": "TPE, repeat-free", "seconds": 0.5}
+    long = {**about, "seed": 1, "evaluations": 50, "regret": [0.25, 0.123456789], "excess": [0.0, -1e-7]}
+    other = {**about, "seed": 0, "evaluations": 25, "missing": [0.5]}
+    sampler_runs.add(tmp_path, {**about, "seed": 1, "evaluations": 25, "regret": [0.25]})
+    (path,) = tmp_path.glob("*.csv")
+    with path.open("a") as file:
+        file.write('"a: x, macs <= 2","TPE, rep')  # killed
+    sampler_runs.add(tmp_path, long)
+    sampler_runs.add(tmp_path, other)
+    kept = {**long, "regret": [0.25, 0.12346]}
+    assert list(sampler_runs.stored(tmp_path))[1:] == [kept, other]
+    sampler_runs.tidy(tmp_path)
+    assert list(sampler_runs.stored(tmp_path)) == [other, kept]
+    assert len(path.read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize("limit", [None, "macs <= 20"])

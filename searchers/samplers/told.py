@@ -69,7 +69,8 @@ def told(space: SearchSpace[Any], study: optuna.Study) -> Told:
         else:
             (running if trial.state is TrialState.RUNNING else failed)[key] = None
     genes = len(space.genes)
-    means = np.array([np.mean(values, axis=0) for values in results.values()]).reshape(-1, len(study.directions))
+    once = [values[0] if len(values) == 1 else np.mean(values, axis=0) for values in results.values()]
+    means = np.array(once, float).reshape(-1, len(study.directions))
     return Told(
         as_rows(results, genes),
         np.column_stack([_finite(column) for column in means.T]) * signs(study),
@@ -118,6 +119,8 @@ def drawn(space: SearchSpace[Any], n: int, constraints: str | None, seed: Sequen
     """Random feasible architectures, each once: those of `space.sample`."""
     if isinstance(space, Space):  # without building what is only judged
         rows: Any = space.sampler(constraints).draw(n, np.random.default_rng(seed)).tolist()
+    elif isinstance(space, ChoiceTable):
+        rows = space.draw(n, constraints, np.random.default_rng(seed)).tolist()
     else:
         rows = [genome(space, spec) for spec in space.sample(n, constraints, seed=seed)]
     return list(dict.fromkeys(map(tuple, rows)))
