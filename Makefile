@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MEASURED := basics demo exact family family_score forward latency limits packaged precision probes space supernet
-ON_FASHION := truth proxies predicted
+ON_FASHION := truth.py proxies.py 'proxies.py --report' 'ranking.py train' 'ranking.py choose' 'ranking.py report' \
+  predicted.py
 READY := $(VENV)/.ready
 
 # Waiting threads sleep: where other programs share the cores, spinning makes every step many times slower.
@@ -45,7 +46,7 @@ perf: $(READY) ## measure what the tables report where it is not stored (hours; 
 	@for name in $(MEASURED); do echo perf/$$name.py; $(BIN)/python perf/$$name.py || exit 1; done
 	@test -n "$(METANET_FASHION_MNIST)" || echo "not measured without METANET_FASHION_MNIST=FOLDER: $(ON_FASHION)"
 	@test -z "$(METANET_FASHION_MNIST)" || \
-	  for name in $(ON_FASHION); do echo perf/$$name.py; $(BIN)/python perf/$$name.py || exit 1; done
+	  for job in $(ON_FASHION); do echo perf/$$job; $(BIN)/python perf/$$job || exit 1; done
 	@test -n "$(NAS_TABLES)" || echo "not measured without NAS_TABLES=FOLDER of the two benchmarks: samplers"
 	@test -z "$(NAS_TABLES)" || $(BIN)/python perf/samplers.py $(NAS_TABLES)
 	@$(MAKE) --no-print-directory docs

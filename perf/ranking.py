@@ -1,8 +1,13 @@
 """Does the supernet rank? Shared weights by several rules of training, and how each orders the networks of the truth.
 
-    python perf/ranking.py train RULE --seed 0    a supernet by a rule, and its scores of all networks (resumable)
-    python perf/ranking.py choose                 compares the rules on the half of the networks that is there for it
-    python perf/ranking.py report RULE            the other half, once: for that rule and no other
+    python perf/ranking.py train             every supernet that is missing, and its scores of all networks; it may be
+                                             started several times at once, and again after it was killed
+    python perf/ranking.py train RULE --seed 0    one of them
+    python perf/ranking.py choose            compares the rules on the half of the networks that is there for it
+    python perf/ranking.py report            the other half, once: for the rule that was chosen and no other
+
+All rules are trained with the first seed, those that rank best with the others, too; what is chosen has the highest
+mean tau over the seeds, of R2 with the accuracy.
 
 A score is what a search climbs: R2 of the probe, leave-one-out on the selection images, with the features of the
 calibrated network; the probe's accuracy there; and how the supernet's own classifier does on the same images: its
@@ -14,8 +19,9 @@ docs/img/ranking.png. The truth is that of `perf/truth.py`.
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -23,7 +29,9 @@ import torch
 import truth
 from filelock import FileLock
 from ranked import TRUTHS, ceilings, compared, known, opened, verdict
+from ranking_rules import PASSES, RULES, training
 from ranking_tables import SCORES, plotted
+from scipy.stats import kendalltau
 
 from metanet.bench import FeatureCache, LinearProbe, ProbeEvaluator
 from metanet.bench.evaluate import explained
@@ -31,52 +39,11 @@ from metanet.cli.phases import Data, shared_evaluator
 from metanet.metrics import METRICS
 from metanet.model import MetaNet
 from metanet.runs import atomic_write, fingerprint, manifest, open_run, track, write_json
-from metanet.search_spaces import Supernet, TrainingConfig, train_supernet
+from metanet.search_spaces import Supernet, train_supernet
 from metanet.spec import ArchSpec
 
 RUNS = truth.ROOT / "runs" / "ranking"
-WITHIN = "macs >= 1M, macs < 8M"  # what the bands hold together
-PASSES = 2_400  # networks that a training runs, each on one batch: all rules have the same
-# The rate and the two random networks a step were found on the half to choose by, too.
-BASE = TrainingConfig(rules=("sandwich",), samples=2, lr=3e-3, constraints=WITHIN)
-# Each of the library's rules beside the base, one at a time.
-COMBINED = (
-    ("single-path",),
-    ("single-path", "cost-band"),
-    ("sandwich",),
-    ("sandwich", "in-place-distillation"),
-    ("sandwich", "alpha-divergence"),
-    ("sandwich", "cost-band"),
-    ("sandwich", "best-up"),
-    ("sandwich", "worst-up"),
-    ("sandwich", "gradient-projection"),
-)
-RULES: dict[str, Mapping[str, Any]] = {"+".join(rules): {"rules": rules} for rules in COMBINED}
-# Progressive shrinking begins with networks of full size, none of which is within the bands.
-RULES["sandwich+progressive-shrinking, whole space"] = {
-    "rules": ("sandwich", "progressive-shrinking"),
-    "constraints": None,
-}
-RULES["sandwich, whole space"] = {"constraints": None}
-RULES["sandwich+in-place-distillation, rate 1e-2"] = {"rules": ("sandwich", "in-place-distillation"), "lr": 1e-2}
-
-
-def training(rule: str, seed: int) -> TrainingConfig:
-    """How a rule trains: for as many steps as PASSES allows, where it does not say for how many.
-
-    Raises:
-        SystemExit: the rule is unknown.
-    """
-    if rule not in RULES:
-        raise SystemExit(f"unknown rule {rule!r}: known: {', '.join(RULES)}")
-    config = replace(BASE, seed=seed, **RULES[rule])
-    return config if "steps" in RULES[rule] else replace(config, steps=int(PASSES / networks_a_step(config)))
-
-
-def networks_a_step(config: TrainingConfig) -> float:
-    """How many networks an update runs forwards and backwards; a candidate that is only run forwards is a third."""
-    drawn = 1 + (config.candidates / 3 if config.draw.pick else 0)
-    return 2 + config.samples * drawn if "sandwich" in config.rules else drawn
+SEEDS, FINALISTS = (0, 1), 3
 
 
 def depends(rule: str, seed: int, own: Data) -> dict[str, Any]:
@@ -124,6 +91,35 @@ def scores(spec: ArchSpec, evaluate: ProbeEvaluator) -> dict[str, float]:
     return {**probe, "accuracy": accuracy, "likelihood": round(likelihood, 6)}
 
 
+def work(own: Data, results: Path, runs: Path) -> None:
+    """Trains what is not stored and no other process is at: all rules, then the best of them with more seeds."""
+    for seed in SEEDS:
+        rules = list(RULES) if seed == SEEDS[0] else finalists(own, results)
+        for wait in (False, True):  # first what nobody is at, then what others died at; the rest they store meanwhile
+            for rule in rules:
+                with truth.alone(runs / f"{fingerprint(depends(rule, seed, own))}.lock", wait=wait) as mine:
+                    if mine and seed not in known_seeds(rule, own, results):
+                        stored(scored(rule, seed, own, runs), results, runs)
+
+
+def known_seeds(rule: str, own: Data, results: Path) -> list[int]:
+    """The seeds of a rule whose scores are stored, by its present settings."""
+    digests = {seed: fingerprint(depends(rule, seed, own)) for seed in SEEDS}
+    return [seed for seed, rows in _stored(rule, results) if set(rows["settings"]) == {digests.get(seed)}]
+
+
+def finalists(own: Data, results: Path) -> list[str]:
+    """The rules that rank best with the first seed, on the half to choose by."""
+    networks = halves("choose", results)["accuracy"]
+    return sorted(RULES, key=lambda rule: -tau(networks, scores_by(rule, own, results)[SEEDS[0]]))[:FINALISTS]
+
+
+def tau(networks: pd.DataFrame, scores: pd.DataFrame) -> float:
+    """Kendall's tau between R2 and the truth."""
+    table = networks.join(scores, how="inner")
+    return float(kendalltau(table["r2"], table["truth"]).statistic)
+
+
 def stored(rows: pd.DataFrame, results: Path, runs: Path) -> None:
     """Puts rows in the place of those that have the same rule and seed; several processes may do so at once."""
     path = results / "ranking.csv"
@@ -142,14 +138,21 @@ def scores_by(rule: str, own: Data, results: Path) -> dict[int, pd.DataFrame]:
     Raises:
         SystemExit: there are none, or they are of other settings than the present ones.
     """
-    table, found = pd.read_csv(results / "ranking.csv"), {}
-    for seed, rows in table[table["rule"] == rule].groupby("seed"):
-        if set(rows["settings"]) != {fingerprint(depends(rule, int(seed), own))}:
+    found = {}
+    for seed, rows in _stored(rule, results):
+        if set(rows["settings"]) != {fingerprint(depends(rule, seed, own))}:
             raise SystemExit(f"the scores by {rule!r}, seed {seed}, are of other settings: train it again")
-        found[int(seed)] = rows.set_index("id")[list(SCORES)]
+        found[seed] = rows.set_index("id")[list(SCORES)]
     if not found:
         raise SystemExit(f"there are no scores by {rule!r}: run `python perf/ranking.py train {rule!r}`")
     return found
+
+
+def _stored(rule: str, results: Path) -> list[tuple[int, pd.DataFrame]]:
+    """The stored rows of a rule, seed by seed."""
+    path = results / "ranking.csv"
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame({"rule": [], "seed": []})
+    return [(int(seed), rows) for seed, rows in table[table["rule"] == rule].groupby("seed")]
 
 
 def judged(rule: str, by_seed: Mapping[int, pd.DataFrame], half: str, results: Path) -> list[dict[str, Any]]:
@@ -171,22 +174,33 @@ def halves(half: str, results: Path) -> dict[str, pd.DataFrame]:
 
 
 def choose(own: Data, results: Path, runs: Path) -> None:
-    """Compares all rules that have scores on the half that is there to choose by; plots go to the runs' folder."""
-    rules, rows = list(dict.fromkeys(pd.read_csv(results / "ranking.csv")["rule"])), []
+    """Compares all rules that have scores on the half that is there to choose by, and chooses; plots go to the runs'
+    folder."""
+    rules, rows = [rule for rule in RULES if known_seeds(rule, own, results)], []
+    networks, means = halves("choose", results)["accuracy"], {}
     for rule in rules:
         by_seed = scores_by(rule, own, results)
         rows += judged(rule, by_seed, "choose", results)
-        plotted(halves("choose", results)["accuracy"].join(next(iter(by_seed.values()))), runs / f"{rule}.png")
-    about = {"passes": PASSES, "rules": {rule: asdict(training(rule, 0)) for rule in rules}}
+        plotted(networks.join(next(iter(by_seed.values()))), runs / f"{rule}.png")
+        if set(by_seed) >= set(SEEDS):
+            means[rule] = fmean(tau(networks, scores) for scores in by_seed.values())
+    if not means:
+        raise SystemExit(f"no rule has scores by all seeds ({SEEDS}): run `python perf/ranking.py train` to its end")
+    chosen = max(means, key=lambda rule: means[rule])
+    about = {"passes": PASSES, "chosen": chosen, "rules": {rule: asdict(training(rule, 0)) for rule in rules}}
     _write(results / "ranking.json", about, "choose", results, rows)
 
 
-def report(rule: str, own: Data, results: Path, image: Path) -> None:
-    """Opens the other half for a rule, and stores and plots how it orders that.
+def report(own: Data, results: Path, image: Path) -> None:
+    """Opens the other half for the chosen rule, and stores and plots how it orders that.
 
     Raises:
-        SystemExit: it was opened for another rule before, or the truth is not complete.
+        SystemExit: none is chosen, the half was opened for another one before, or the truth is not complete.
     """
+    path = results / "ranking.json"
+    if not path.exists():
+        raise SystemExit("no rule is chosen: run `python perf/ranking.py choose`")
+    rule = json.loads(path.read_text())["options"]["chosen"]
     by_seed, trained = scores_by(rule, own, results), pd.read_csv(results / "truth.csv")
     if len(trained) < (all_of_them := len(truth.networks()) * len(truth.SEEDS)):
         raise SystemExit(
@@ -213,21 +227,24 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=RUNS, help="of the supernets (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=truth.RESULTS, help="(default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("train", "report"):
-        command = commands.add_parser(name)
-        command.add_argument("rule", metavar="RULE", help=", ".join(RULES))
-        if name == "train":
-            command.add_argument("--seed", type=int, default=0, help="of the supernet (default: %(default)s)")
+    command = commands.add_parser("train")
+    command.add_argument(
+        "rule", metavar="RULE", nargs="?", help=f"{', '.join(RULES)}; without one all that are missing"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the supernet (default: %(default)s)")
     commands.add_parser("choose")
+    commands.add_parser("report")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     own = truth.data(chosen.fashion_mnist)
-    if chosen.command == "train":
+    if chosen.command == "train" and chosen.rule is None:
+        work(own, chosen.results, open_run(chosen.runs))
+    elif chosen.command == "train":
         stored(scored(chosen.rule, chosen.seed, own, chosen.runs), chosen.results, chosen.runs)
     elif chosen.command == "choose":
         choose(own, chosen.results, open_run(chosen.runs))
     else:
-        report(chosen.rule, own, chosen.results, truth.ROOT / "docs" / "img" / "ranking.png")
+        report(own, chosen.results, truth.ROOT / "docs" / "img" / "ranking.png")
 
 
 if __name__ == "__main__":

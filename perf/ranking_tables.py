@@ -22,6 +22,7 @@ NAMES = {
     "likelihood": "own log-likelihood",
 }
 NAMES |= {"params": "parameters", "macs": "MACs"}
+SHORT = {"probe": "probe's accuracy", "accuracy": "own accuracy", "likelihood": "own log-likelihood"}
 CEILINGS = {"tau": "another training (the ceiling)", "perfect": "a perfect score (estimate)"}
 TOLD = "Kendall's tau-b with the truth, intervals of 95 %"
 BANDS = ("1 to 2 M MACs", "2 to 4 M MACs", "4 to 8 M MACs")
@@ -44,23 +45,26 @@ def truth() -> str:
 
 
 def ranking() -> str:
-    """How each rule of training orders the half of the networks that rules are compared on."""
+    """How each rule of training orders the half that rules are compared on, by R2 and by other scores."""
     about, rows = stored("ranking"), []
     for row, other in _pairs(about):
-        for by in SCORES:
-            cells = {"rule": row["rule"], "seed": row["seed"], "score": NAMES[by], **_taus(row, other, by)}
-            rows.append(cells | {"above MACs by": _above(row["taus"], by, "macs")})
-    first, blank = _pairs(about)[0], {"rule": "–", "seed": "–"}
-    rows += [{**blank, "score": NAMES[by], **_taus(*first, by), "above MACs by": "–"} for by in COSTS]
-    rows += [{**blank, "score": name, **cells, "above MACs by": "–"} for name, cells in _ceilings(about)]
-    return markdown(rows, f"{source(about, 'python perf/ranking.py choose')}; {TOLD}")
+        others = {f"by {SHORT[by]}": f"{_tau(row, by):.2f}" for by in SCORES if by != "r2"}
+        above = {"above MACs by": _above(row["taus"], "r2", "macs")}
+        rows.append({"rule": row["rule"], "seed": row["seed"], **_taus(row, other, "r2"), **others, **above})
+    blank = dict.fromkeys([name for name in rows[0] if name.startswith(("by ", "above "))], "–")
+    first = _pairs(about)[0]
+    lines = [(NAMES[by], _taus(*first, by)) for by in COSTS] + _ceilings(about)
+    rows += [{"rule": name, "seed": "–", **cells, **blank} for name, cells in lines]
+    told = f"{TOLD}; of R2 where no other score is named; chosen: {about['options']['chosen']}"
+    return markdown(rows, f"{source(about, 'python perf/ranking.py choose')}; {told}")
 
 
 def ranking_report() -> str:
     """How the chosen rule orders the other half."""
     about = stored("ranking_report")
-    command = f"python perf/ranking.py report {about['options']['rule']!r}"
-    return markdown(order_rows(about, {by: NAMES[by] for by in SCORES}), f"{source(about, command)}; {TOLD}")
+    told = f"{TOLD}; the rule: {about['options']['rule']}"
+    scores = {by: NAMES[by] for by in SCORES}
+    return markdown(order_rows(about, scores), f"{source(about, 'python perf/ranking.py report')}; {told}")
 
 
 def order_rows(about: dict[str, Any], scores: Mapping[str, str]) -> list[dict[str, str]]:
@@ -111,6 +115,10 @@ def _taus(row: dict[str, Any], other: dict[str, Any], by: str) -> dict[str, str]
         name: f"{found[i]['mean']:.2f}" if i in found else "–" for i, name in enumerate(BANDS)
     }
     return cells | {"all, by cross-entropy": _interval(crossed["all"])}
+
+
+def _tau(row: dict[str, Any], by: str) -> float:
+    return float(next(one["tau"]["mean"] for one in row["taus"] if (one["where"], one["by"]) == ("all", by)))
 
 
 def _ceilings(about: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:

@@ -171,10 +171,13 @@ def work(own: Data, runs: Path, results: Path) -> None:
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[bool]:
-    """Whether no other process has the lock; it is held within the block, and let go by a kill."""
+def alone(lock: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Whether no other process has the lock; it is held within the block, and let go by a kill.
+
+    wait   until none has
+    """
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(lock, timeout=-1 if wait else 0):
             yield True
     except Timeout:
         yield False

@@ -24,6 +24,7 @@ from metanet.stats import Interval
 sys.path.insert(0, str(Path(__file__).parents[1] / "perf"))
 import ranked
 import ranking
+import ranking_rules
 import ranking_tables
 import rows
 import truth
@@ -187,13 +188,14 @@ def test_scores_are_the_evaluators_and_the_networks_own(small):
 
 
 def test_from_supernets_to_tables(small, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ranking, "RULES", {"one": {"steps": 2}, "two": {"steps": 1}})
-    monkeypatch.setattr(ranking, "BASE", replace(ranking.BASE, constraints=None, batch_size=15))
+    _rules(monkeypatch, {"one": {"steps": 2}, "two": {"steps": 1}})
     for rule, seed in (("one", 0), ("one", 0), ("one", 1), ("two", 0)):
         ranking.stored(ranking.scored(rule, seed, OWN, tmp_path / "runs"), tmp_path, tmp_path)
     scores = pd.read_csv(tmp_path / "ranking.csv")
     assert len(scores) == 3 * len(small) and scores["probe"].between(0, 1).all()
-    monkeypatch.setitem(ranking.RULES, "two", {"steps": 3})
+    assert ranking.known_seeds("one", OWN, tmp_path) == [0, 1]
+    monkeypatch.setitem(ranking_rules.RULES, "two", {"steps": 3})
+    assert ranking.known_seeds("two", OWN, tmp_path) == []
     with pytest.raises(SystemExit, match="the scores by 'two', seed 0, are of other settings: train it again"):
         ranking.scores_by("two", OWN, tmp_path)
     for name in ("three", "one"):
@@ -202,6 +204,44 @@ def test_from_supernets_to_tables(small, tmp_path, monkeypatch, capsys):
             ranking.scores_by(name, OWN, tmp_path)
     with pytest.raises(SystemExit, match="unknown rule 'three': known: one, two"):
         ranking.training("three", 0)
+
+
+def _rules(monkeypatch, rules):
+    """Puts other rules in the place of those that are compared."""
+    for module in (ranking, ranking_rules):
+        monkeypatch.setattr(module, "RULES", rules)
+    monkeypatch.setattr(ranking_rules, "BASE", replace(ranking_rules.BASE, constraints=None, batch_size=15))
+
+
+def test_all_rules_are_trained_and_the_best_of_them_again(small, tmp_path, monkeypatch):
+    made().to_csv(tmp_path / "truth.csv", index=False)
+    rules = {name: {"steps": steps} for name, steps in (("one", 1), ("two", 2), ("three", 3))}
+    _rules(monkeypatch, rules)
+    monkeypatch.setattr(ranking, "FINALISTS", 2)
+    # What a rule's supernet says is made up: "three" knows the truth, "one" knows it with a sign too many.
+    good, done = {"one": -1, "two": 0.5, "three": 1}, []
+
+    def told(rule, seed, own, runs):
+        done.append((rule, seed))
+        networks = ranked.known(pd.read_csv(tmp_path / "truth.csv"), "choose")
+        scores = good[rule] * networks["truth"].to_numpy() + RNG.normal(size=len(networks)) * (rule == "two") / 30
+        about = {"rule": rule, "seed": seed, "settings": truth.fingerprint(ranking.depends(rule, seed, own))}
+        columns = dict.fromkeys(ranking.SCORES, scores)
+        return pd.DataFrame({**about, "id": networks.index, **columns})
+
+    monkeypatch.setattr(ranking, "scored", told)
+    with pytest.raises(SystemExit, match=r"no rule is chosen: run `python perf/ranking\.py choose`"):
+        ranking.report(OWN, tmp_path, tmp_path / "x.png")
+    ranking.stored(told("two", 0, OWN, tmp_path), tmp_path, tmp_path)
+    with pytest.raises(SystemExit, match=r"no rule has scores by all seeds \(\(0, 1\)\): run `python"):
+        ranking.choose(OWN, tmp_path, tmp_path)
+    done.clear()
+    ranking.work(OWN, tmp_path, tmp_path)
+    assert done[:2] == [("one", 0), ("three", 0)] and sorted(done[2:]) == [("three", 1), ("two", 1)]
+    ranking.work(OWN, tmp_path, tmp_path)  # nothing is left
+    assert len(done) == 4
+    ranking.choose(OWN, tmp_path, tmp_path)
+    assert json.loads((tmp_path / "ranking.json").read_text())["options"]["chosen"] == "three"
 
 
 @pytest.mark.slow
@@ -214,7 +254,8 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
     table.to_csv(results / "truth.csv", index=False)
     (results / "truth.json").write_text(json.dumps(truth.manifest({})))
     own = table.drop_duplicates("id")
-    monkeypatch.setattr(ranking, "RULES", {"one": {}, "two": {"samples": 2}})
+    _rules(monkeypatch, {"one": {}, "two": {"samples": 2}})
+    monkeypatch.setattr(ranking, "SEEDS", (0,))
     about = {"rule": "one", "seed": 0, "settings": truth.fingerprint(ranking.depends("one", 0, OWN))}
     pd.DataFrame(
         {
@@ -229,7 +270,7 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
         for one in own.itertuples()
     ).to_csv(results / "ranking.csv", index=False)
     ranking.choose(OWN, results, tmp_path)
-    ranking.report("one", OWN, results, tmp_path / "ranking.png")
+    ranking.report(OWN, results, tmp_path / "ranking.png")
     assert (tmp_path / "ranking.png").read_bytes()[:4] == (tmp_path / "one.png").read_bytes()[:4] == b"\x89PNG"
     macs = kendalltau(*ranked.known(table, "report")[["macs", "truth"]].to_numpy().T).statistic
     lines = {line.split(" | ")[0].strip("| "): line for line in ranking_tables.ranking_report().split("\n")}
@@ -237,9 +278,7 @@ def test_tables_and_plot_of_stored_results(small, tmp_path, monkeypatch, capsys)
     assert {"R2 of a probe of shared features, seed 0", "another training (the ceiling)"} < set(lines)
     crossed = kendalltau(*ranked.known(table, "report", "cross_entropy")[["macs", "truth"]].to_numpy().T).statistic
     assert lines["MACs"].split(" | ")[5].startswith(f"{crossed:.2f} (")
-    assert ranking_tables.ranking().count("\n| ") == 8 and "48 trainings, 0.1 hours" in ranking_tables.truth()
+    assert ranking_tables.ranking().count("\n| ") == 5 and "48 trainings, 0.1 hours" in ranking_tables.truth()
     monkeypatch.setattr(truth, "SEEDS", range(25))
     with pytest.raises(SystemExit, match="the truth has 48 of 50 trainings: run `python"):
-        ranking.report("one", OWN, results, tmp_path / "ranking.png")
-    with pytest.raises(SystemExit, match="there are no scores by 'two'"):
-        ranking.report("two", OWN, results, tmp_path / "ranking.png")
+        ranking.report(OWN, results, tmp_path / "ranking.png")
