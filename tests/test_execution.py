@@ -10,7 +10,7 @@ from test_job import ARGV
 
 from metanet.cli import main
 from metanet.cli.execution import Execution
-from metanet.searchers import InProcess, LocalProcesses, load_result
+from metanet.searchers import InProcess, LocalProcesses, RayTasks, load_result
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,11 @@ from metanet.searchers import InProcess, LocalProcesses, load_result
         (Execution(timeout=9), LocalProcesses(timeout=9)),
         (Execution("processes"), LocalProcesses()),
         (Execution("processes", workers=4, timeout=9), LocalProcesses(4, 9)),
+        (Execution("ray"), RayTasks()),
+        (
+            Execution("ray", 4, 9, address="h:6379", cpus=2, gpus=0.5),
+            RayTasks("h:6379", workers=4, cpus=2, gpus=0.5, timeout=9),
+        ),
     ],
 )
 def test_the_executor_that_options_mean(execution: Execution, made: object) -> None:
@@ -41,6 +46,12 @@ def test_where_studies_are_kept() -> None:
         (["--executor", "slurm"], "unknown executor 'slurm': known: process, processes, ray"),
         (["--executor", "process", "--workers", "2"], "leave out --workers, or take --executor processes"),
         (["--executor", "process", "--timeout", "9"], "leave out --timeout, or take --executor processes"),
+        (
+            ["--ray-address", "h:1", "--workers", "2"],
+            "--ray-address is Ray's affair: add --executor ray, or leave it out",
+        ),
+        (["--gpus", "1"], "--gpus is Ray's affair: add --executor ray, or leave it out"),
+        (["--executor", "ray", "--cpus", "1.5"], "`cpus` of RayTasks must be from 0 to 1 or a whole number, got 1.5"),
         (["--workers", "0"], "`workers` of LocalProcesses must be a whole number of at least 1, got 0"),
         (["--fidelities", "0.5", "0.1"], "`fidelities` must grow from at least 1/1000 to 1"),
         (["--store", "mysql://h/d"], "a study is kept in a journal file or in PostgreSQL, got a store of 'mysql'"),

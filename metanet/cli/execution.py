@@ -1,6 +1,7 @@
 """Where a job's candidates are evaluated and where its studies are kept: nothing of it changes what is searched for."""
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from metanet.searchers import Executor
 
 EXECUTORS = ("process", "processes", "ray")
+RAYS = {"address": "ray-address", "cpus": "cpus", "gpus": "gpus"}  # what Ray alone knows, and its option
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Execution:
     timeout       seconds after which an evaluation is killed and counts as failed
     store         postgresql://USER@HOST/DATABASE#NAME, for several hosts; None keeps the studies in the run folder
     max_failures  so many failed evaluations in a row end a search
+    address       HOST:PORT of a node of the Ray cluster; None: that of RAY_ADDRESS, else one started here
+    cpus, gpus    that Ray sets aside for an evaluation
     """
 
     executor: str | None = None
@@ -31,25 +35,33 @@ class Execution:
     timeout: float | None = None
     store: str | None = None
     max_failures: int = 5
+    address: str | None = None
+    cpus: float | None = None
+    gpus: float | None = None
 
     def __post_init__(self) -> None:
         if self.executor is not None and self.executor not in EXECUTORS:
             raise unknown("executor", self.executor, EXECUTORS)
-        given = [name for name in ("workers", "timeout") if getattr(self, name) is not None]
+        given = self._given(("workers", "timeout"))
         if self.executor == "process" and given:
             raise MetanetError(
-                f"one process evaluates one candidate at a time and cannot end it: leave out --{given[0]}, or take "
-                "--executor processes"
+                f"one process evaluates one candidate at a time and cannot end it: leave out --{next(iter(given))}, or "
+                "take --executor processes"
             )
+        if self.executor != "ray" and (asked := self._given(RAYS)):
+            raise MetanetError(f"--{RAYS[next(iter(asked))]} is Ray's affair: add --executor ray, or leave it out")
+
+    def _given(self, names: Iterable[str]) -> dict[str, Any]:
+        """Of these options those that were given."""
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def made(self) -> "Executor":
         """The executor. Raises MetanetError for what it refuses."""
         from metanet.searchers import InProcess, LocalProcesses, RayTasks
 
-        given: dict[str, Any] = {"workers": self.workers, "timeout": self.timeout}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = self._given(("workers", "timeout"))
         if self.executor == "ray":
-            return RayTasks(**given)
+            return RayTasks(**given, **self._given(RAYS))
         if self.executor == "processes" or given:
             return LocalProcesses(**given)
         return InProcess()
@@ -75,10 +87,19 @@ def execution_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="postgresql://USER@HOST/DATABASE#NAME: the same command on several hosts shares the search",
     )
+    group.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="a node of the Ray cluster (default: RAY_ADDRESS, else one made here)",
+    )
+    for name in ("cpus", "gpus"):
+        about = f"{name[:-1].upper()}s that Ray sets aside for an evaluation, parts of one allowed"
+        group.add_argument(f"--{name}", type=float, metavar="N", help=f"{about} (default: {int(name == 'cpus')})")
     failures = "failed evaluations in a row that end the search (default: %(default)s)"
     group.add_argument("--max-failures", type=int, default=Execution.max_failures, metavar="N", help=failures)
 
 
 def execution_of(args: argparse.Namespace) -> Execution:
     """What the arguments say. Raises MetanetError where they contradict each other."""
-    return Execution(args.executor, args.workers, args.timeout, args.store, args.max_failures)
+    where = (args.executor, args.workers, args.timeout, args.store, args.max_failures)
+    return Execution(*where, args.ray_address, args.cpus, args.gpus)
