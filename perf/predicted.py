@@ -1,14 +1,15 @@
-"""What does the predictor know of networks that it has not seen, with zero-cost proxies beside the genes and without?
+"""What does the predictor know of networks that it has not seen, with cheap scores beside the genes and without?
 
     python perf/predicted.py
 
 Of the half "choose" so many networks are drawn, DRAWS times; the process of the sampler `predictor` learns their truth,
 and its expectation orders the half "report": Kendall's tau-b with the truth. Beside it are the means of a random
 forest (scikit-learn's, 200 trees) on the same numbers. How the process takes in proxies was settled on the half
-"choose" alone. Writes perf/results/predicted.json, from the scores of `perf/proxies.py` and the truth of
-`perf/truth.py`.
+"choose" alone. Writes perf/results/predicted.json, from the scores of `perf/proxies.py` and `perf/ranking.py` and
+the truth of `perf/truth.py`.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from metanet.runs import manifest, track, write_json
 from metanet.searchers.predictor import Floats, code_of, fitted, posterior, warped
 
 COUNTS, DRAWS, SEED, TREES = (8, 15, 30, 60), 20, 0, 200
+SUPERNET = "supernet"  # R2 of a probe of the features that a supernet's weights give, by the rule that was chosen
 # Those that cost a pass or two, and all: what is learnt from beside the genes.
 BESIDES = {
     "genes": (),
@@ -32,6 +34,8 @@ BESIDES = {
     "genes, snip": ("snip",),
     "genes, naswot, snip": ("naswot", "snip"),
     "genes, all six proxies": ("synflow", "naswot", "grad_norm", "snip", "zen", "zico"),
+    "genes, supernet": (SUPERNET,),
+    "genes, snip, supernet": ("snip", SUPERNET),
 }
 
 
@@ -48,9 +52,17 @@ def half(name: str) -> Half:
     """The networks of a half whose truth is whole."""
     table = known(pd.read_csv(truth.RESULTS / "truth.csv"), name)
     scores = pd.read_csv(truth.RESULTS / "proxies.csv").set_index("id")
+    scores[SUPERNET] = supernet()
     space, specs = truth.space(), {one.spec.id: one.spec for one in truth.networks()}
     rows = np.array([space.encode(specs[one]) for one in table.index])
     return Half(code_of(space.genes).bits(rows), table.join(scores), table["truth"].to_numpy())
+
+
+def supernet() -> pd.Series:
+    """By id the scores by the chosen rule's first supernet."""
+    rule = json.loads((truth.RESULTS / "ranking.json").read_text())["options"]["chosen"]
+    table = pd.read_csv(truth.RESULTS / "ranking.csv")
+    return table[(table["rule"] == rule) & (table["seed"] == SEED)].set_index("id")["r2"]
 
 
 def process(bits: Floats, scores: Floats, values: Floats, worth: Floats) -> Callable[[Floats, Floats], Floats]:
