@@ -29,6 +29,7 @@ RULES["sandwich+progressive-shrinking, whole space"] = {
     "constraints": None,
 }
 RULES["sandwich, whole space"] = {"constraints": None}
+RULES["sandwich, 350 steps"] = {"steps": 350}
 RULES["sandwich+in-place-distillation, rate 1e-2"] = {"rules": ("sandwich", "in-place-distillation"), "lr": 1e-2}
 
 

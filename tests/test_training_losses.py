@@ -64,7 +64,8 @@ def test_ratios_are_cut_in_value_and_gradient():
     p, q = teacher.softmax(1)[0].numpy(), student.detach().softmax(1)[0].numpy()
     assert p[0] / q[0] > 5 and q[1] / p[1] > 5
     for alpha in (-1.0, 1.0):
-        ratio = [min(5.0, (a / b) ** alpha) for a, b in zip(p, q, strict=True)]
+        cut = math.inf if alpha == 1 else 5.0
+        ratio = [min(cut, (a / b) ** alpha) for a, b in zip(p, q, strict=True)]
         if alpha == 1:
             value = sum(b * r * math.log(r) for b, r in zip(q, ratio, strict=True))
         else:
@@ -75,6 +76,14 @@ def test_ratios_are_cut_in_value_and_gradient():
         # -1 / alpha sum_i q_i r_i d log q_i, where d log q_i / d z_j = [i = j] - q_j
         expected = [-sum(q[i] * ratio[i] * ((i == j) - q[j]) for i in range(2)) / alpha for j in range(2)]
         assert grad[0].tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("student", [[0.1, 0.9], [0.01, 0.99], [0.001, 0.999]])
+def test_a_student_that_is_sure_of_something_else_is_pulled_as_hard_as_by_kl(student):
+    """The cut takes nothing from the larger of both: the gradient of KL, q - p, for a teacher that says (0.9, 0.1)."""
+    teacher, values = torch.tensor([[0.9, 0.1]]).log(), torch.tensor([student]).log().requires_grad_()
+    adaptive(values, teacher).backward()
+    assert values.grad[0, 0].item() <= (student[0] - 0.9) * (1 - 1e-5)
 
 
 @given(logits, st.integers(0, 100), st.floats(0, 60))

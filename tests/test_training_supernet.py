@@ -43,10 +43,23 @@ def test_training_learns_and_resumes_to_the_bit(tmp_path, monkeypatch, rules):
     monkeypatch.setattr(torch.optim.AdamW, "step", dies)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", rules, steps=10, every=0)
-    monkeypatch.undo()
-    again = train(tmp_path / "cut", rules, steps=10, seed=9)
+    calls.extend(range(10))  # no more kills
+    again = train(tmp_path / "cut", rules, steps=10)
+    assert len(calls) == 7 + 10 + 10 - 6  # it goes on where it was
     assert torch.equal(weights_of(again), weights_of(whole))
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "cut" / "history.csv"), history)
+
+
+def test_a_folder_is_that_of_its_starting_weights(tmp_path):
+    train(tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    train(tmp_path, steps=2)  # the same start
+    for other in (Supernet(SPACE, seed=1), Supernet(SPACE, 7), train(None, steps=1)):
+        with pytest.raises(
+            MetanetError, match="on the same images and from the same weights, or choose another folder"
+        ):
+            train_supernet(other, shades(), config(steps=2), out=tmp_path, quiet=True)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize("rules", list(combinations())[1::13], ids="+".join)
@@ -157,6 +170,6 @@ def test_killed_at_ten_random_moments_it_ends_the_same_to_the_bit(tmp_path, rule
         assert process.exitcode == -signal.SIGKILL
         at.append(torch.load(path, weights_only=True)["step"] if path.exists() else 0)
     assert at == sorted(at) and len(set(at)) > 4 and 0 < at[-1] < 60
-    again = train(killed, rules, steps=60, seed=9)
+    again = train(killed, rules, steps=60)
     assert torch.equal(weights_of(again), weights_of(calm)) and torch.isfinite(weights_of(again)).all()
     assert (killed / "history.csv").read_bytes() == (tmp_path / "calm" / "history.csv").read_bytes()

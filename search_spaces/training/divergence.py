@@ -2,7 +2,9 @@
 
 With teacher p and student q, D_alpha(p || q) = sum q ((p / q)^alpha - 1) / (alpha (alpha - 1)). A negative alpha
 punishes a student that is surer than its teacher, a positive one a student that is less sure; each image takes
-whichever of the two is larger. The ratios (p / q)^alpha have heavy tails and are cut at CLIP, in value and gradient.
+whichever of the two is larger. The ratios (p / q)^alpha have heavy tails and are cut at CLIP, in value and gradient;
+not at alpha 1, where the divergence is KL: its gradient q - p is bounded, and a cut would leave next to none of it
+where a student is sure of something else.
 """
 
 import torch
@@ -21,20 +23,21 @@ def adaptive(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def alpha_divergence(student: Tensor, teacher: Tensor, alpha: float, clip: float = CLIP) -> Tensor:
-    """D_alpha (b,) of the predictions of logits (b, classes), alpha other than 0, with ratios cut at `clip`.
+    """D_alpha (b,) of the predictions of logits (b, classes), alpha other than 0, with ratios cut at `clip` (not at 1).
 
     The gradient is that of the paper: -1 / alpha times the student's mean of the cut ratio times the gradient of
     log q. Without a cut it is the divergence's own.
     """
-    log_q = student.log_softmax(dim=1)
+    log_p, log_q = teacher.log_softmax(dim=1), student.log_softmax(dim=1)
     with torch.no_grad():
-        q = log_q.exp()
-        ratio = (alpha * (teacher.log_softmax(dim=1) - log_q)).exp().clamp(max=clip)
-        if alpha == 1:  # the limit: (ratio - 1) / (alpha - 1) becomes ratio * log(ratio)
-            value = (q * torch.xlogy(ratio, ratio)).sum(dim=1)
+        if alpha == 1:  # the limit, in terms of p: the ratios themselves may overflow
+            weight = log_p.exp()
+            value = (weight * (log_p - log_q)).sum(dim=1)
         else:
-            value = (q * (ratio - 1)).sum(dim=1) / (alpha * (alpha - 1))
-    slope = -(q * ratio * log_q).sum(dim=1) / alpha
+            ratio = (alpha * (log_p - log_q)).exp().clamp(max=clip)
+            weight = log_q.exp() * ratio
+            value = (weight.sum(dim=1) - 1) / (alpha * (alpha - 1))
+    slope = -(weight * log_q).sum(dim=1) / alpha
     return value + slope - slope.detach()
 
 

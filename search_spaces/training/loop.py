@@ -19,7 +19,7 @@ from metanet.search_spaces.training.config import TrainingConfig
 from metanet.search_spaces.training.processes import Processes
 from metanet.search_spaces.training.report import ABOUT, HISTORY
 from metanet.search_spaces.training.step import Steps
-from metanet.training import cosine, parameter_groups, resumable
+from metanet.training import cosine, parameter_groups, resumable, state_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,8 @@ def train_supernet(
     A supernet without a classifier gets one for the data's classes.
 
     out     folder of the checkpoint, of history.csv (a row a step, `measures.row`) and of manifest.json; a run that was
-            killed goes on there, to the same end. Without it nothing is kept
+            killed goes on there, to the same end, when a supernet with the same starting weights is given. Without it
+            nothing is kept
     every   seconds between checkpoints
     quiet   no progress bar
     fabric  launched already: its processes share out the micro-batches, and the first of them writes; each calls this
@@ -93,8 +94,9 @@ def _update(supernet: Supernet, optimiser: torch.optim.Optimizer, steps: Steps, 
 
 
 def _about(supernet: Supernet, data: Labelled, config: TrainingConfig) -> dict[str, object]:
-    """Everything that the trained weights depend on."""
+    """Everything that the trained weights depend on, `supernet` before the first step."""
     return {
+        "start": state_sha256(supernet),
         "space": supernet.space.fingerprint,
         "init": asdict(supernet.init),
         "data": data.images.fingerprint,
