@@ -184,6 +184,7 @@ def _load(path: Path, fingerprint: str) -> dict[str, Any]:
     if found != fingerprint:
         raise MetanetError(
             f"the checkpoint {str(path)!r} belongs to other options ({found}, not {fingerprint}): "
-            "repeat the options it was made with, on the same images and from the same weights, or choose another folder"
+            "repeat the options it was made with, on the same images and from the same weights, or choose another "
+            "folder"
         )
     return content

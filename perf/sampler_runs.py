@@ -18,12 +18,12 @@ from metanet.runs import atomic_write
 from metanet.stats import seeds_interval
 
 MEASURES = ("regret", "excess", "missing")
-NAMES = ("case", "sampler", "seed", "evaluations", "seconds", *MEASURES)
+NAMES = ("case", "settings", "sampler", "seed", "evaluations", "seconds", *MEASURES)
 
 
 def stored(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every run that ended: case, sampler, seed, evaluations, seconds of all proposals, and of each measure that it has
-    the list of one number a budget."""
+    """Every run that ended: case, settings (a digest of the table and of all that the case asks of it), sampler, seed,
+    evaluations, seconds of all proposals, and of each measure that it has the list of one number a budget."""
     for path in sorted(folder.glob("*.csv")):
         yield from _read(path)
 
@@ -94,12 +94,20 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
         row = dict(zip(NAMES, cells, strict=True))
         told = {name: [float(value) for value in row[name].split()] for name in MEASURES if row[name]}
         seen = {"seed": int(row["seed"]), "evaluations": int(row["evaluations"]), "seconds": float(row["seconds"])}
-        yield {"case": row["case"], "sampler": row["sampler"], **seen, **told}
+        yield {**{name: row[name] for name in ("case", "settings", "sampler")}, **seen, **told}
 
 
 def _cells(run: dict[str, Any]) -> list[Any]:
     told = [" ".join(f"{value:.5g}" for value in run.get(name, ())) for name in MEASURES]
-    return [run["case"], run["sampler"], run["seed"], run["evaluations"], round(run["seconds"], 3), *told]
+    return [
+        run["case"],
+        run["settings"],
+        run["sampler"],
+        run["seed"],
+        run["evaluations"],
+        round(run["seconds"], 3),
+        *told,
+    ]
 
 
 def _line(cells: Any) -> str:

@@ -22,10 +22,12 @@ run again (after a change of a sampler delete its rows); perf/results/samplers.j
 """
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from nas_tables import load
 from sampler_runs import add, stored, summary, tidy
 from sampling import NAMES, SEVERAL, allowed, missing, regrets, visits
 
-from metanet.runs import manifest, track, write_json
+from metanet.runs import fingerprint, manifest, track, write_json
 from metanet.searchers.stores import quiet_optuna
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +71,12 @@ class Case:
         what = "+".join(self.columns) if len(self.columns) < 3 else f"mean rank of {len(self.columns)}"
         more = f", {self.limit}" if self.limit else ", front" * self.front
         return f"{self.file.name.partition('.')[0]}: {what}{more}"
+
+    @cached_property
+    def settings(self) -> str:
+        """A digest of the table and of all that is asked of it."""
+        content = hashlib.sha256(self.file.read_bytes()).hexdigest()
+        return fingerprint({**asdict(self), "file": content})[:8]
 
 
 def cases(folder: Path) -> list[Case]:
@@ -105,18 +113,30 @@ def arguments() -> argparse.Namespace:
 def run(case: Case, names: Sequence[str] | None, seeds: Sequence[int], most: int) -> None:
     """Runs what is not there yet of a case."""
     bench = load(case.file, case.columns, key=case.key, cost=case.cost, sign=-1 if case.minimize else 1)
-    done = {(one["case"], one["sampler"], one["seed"]): one["evaluations"] for one in stored(RUNS)}
+    before = [one for one in stored(RUNS) if one["case"] == case.name]
+    if others := {one["settings"] for one in before} - {case.settings}:
+        raise SystemExit(
+            f"the runs stored as {case.name!r} are of another table, column, cost or direction ({', '.join(others)}, "
+            f"not {case.settings}): move their file in {RUNS} away, or give the table another name"
+        )
+    done = {(one["sampler"], one["seed"]): one["evaluations"] for one in before}
     keep = allowed(bench, case.limit)
     work = [(name, seed) for seed in seeds for name in names or (SEVERAL if case.front else NAMES)]
     for name, seed in track(work, case.name):
         few, short = SLOW.get(name, (len(seeds), most))
         evaluations = min(most, short)
-        if seed not in seeds[:few] or done.get((case.name, name, seed), 0) >= evaluations:
+        if seed not in seeds[:few] or done.get((name, seed), 0) >= evaluations:
             continue
         budgets = [budget for budget in BUDGETS if budget <= evaluations]
         found, seconds = visits(bench, name, seed, case.limit, case.front, evaluations)
         told = missing(bench, found, budgets) if case.front else regrets(bench, seed, found, keep, budgets)
-        piece = {"case": case.name, "sampler": name, "seed": seed, "evaluations": evaluations}
+        piece = {
+            "case": case.name,
+            "settings": case.settings,
+            "sampler": name,
+            "seed": seed,
+            "evaluations": evaluations,
+        }
         add(RUNS, {**piece, "seconds": seconds, **told})
 
 

@@ -23,13 +23,23 @@ from metanet.spec import ArchSpec
 LARGE = 1_000_000  # weights: the slices of fewer stay in the caches together, and hooks take longer than their copies
 KEPT = 16  # networks: one takes some hundred kilobytes at tiny scale, some megabytes at that of the paper
 
-Stats = dict[str, Tensor]
+
+class Stats(dict[str, Tensor]):
+    """BatchNorm statistics of a sub-network by the paths of its buffers, and whose they are."""
+
+    def __init__(self, spec: ArchSpec, values: Mapping[str, Tensor]) -> None:
+        super().__init__(values)
+        self.spec = spec
+
+    def __reduce__(self) -> tuple[type["Stats"], tuple[ArchSpec, dict[str, Tensor]]]:
+        return Stats, (self.spec, dict(self))
 
 
 class Skeleton:
     """A network on the meta device, and where its weights and BatchNorm statistics go."""
 
     def __init__(self, spec: ArchSpec, num_classes: int, weights: Mapping[str, Any]) -> None:
+        self.spec = spec
         self.net = MetaNet(spec, num_classes, device="meta")
         self.slices = tuple(slices(self.net, weights))
         self.weights: Mapping[str, Any] = {}
@@ -56,7 +66,7 @@ class Skeleton:
         """The network's output: in eval mode with statistics, else in training mode, on the batch's own."""
         self._mode(stats is None)
         if stats is not None:
-            check_statistics(self.buffers, stats)
+            check_statistics(self.spec, self.buffers, stats)
             for path, value in stats.items():
                 owner, name, _ = self.buffers[path]
                 owner[name] = value
@@ -76,7 +86,8 @@ class Skeleton:
             self._track(False)
         if not int(self.net.stem.norm.num_batches_tracked or 0):
             raise MetanetError("calibration needs at least one batch of images, got none")
-        return {path: owner[name] for path, (owner, name, _) in self.buffers.items() if "running" in name}
+        found = {path: owner[name] for path, (owner, name, _) in self.buffers.items() if "running" in name}
+        return Stats(self.spec, found)
 
     def _wear(self, parts: Sequence[Slice], *_: Any) -> None:
         """Puts slices of the present weights where the parameters are.
@@ -163,14 +174,17 @@ def fresh(path: str, empty: Tensor, like: Tensor) -> Tensor:
     return torch.full(empty.shape, float(path.endswith("running_var")), dtype=dtype, device=like.device)
 
 
-def check_statistics(known: Buffers, stats: Mapping[str, Tensor]) -> None:
-    """Raises MetanetError where statistics are not those of the network with these buffers."""
+def check_statistics(spec: ArchSpec, known: Buffers, stats: Mapping[str, Tensor]) -> None:
+    """Raises MetanetError where statistics are not those of an architecture, whose network has these buffers.
+
+    Plain values, such as those of a file, do not say whose they are: only their names and shapes are looked at.
+    """
     for path, (_, name, empty) in known.items():
         given = stats.get(path)
         if (given is None and "running" in name) or (given is not None and given.shape != empty.shape):
             break
     else:
-        if stats.keys() <= known.keys():
+        if stats.keys() <= known.keys() and getattr(stats, "spec", spec) == spec:
             return
     raise MetanetError(
         "these BatchNorm statistics are of another architecture: pass those that supernet.calibrate(spec, batches) "

@@ -94,7 +94,7 @@ class Supernet(nn.Module):
         net = MetaNet(spec, self.num_classes, init=self.init, device="meta")
         tables = buffers(net)
         if stats is not None:
-            check_statistics(tables, stats)
+            check_statistics(spec, tables, stats)
         for part in slices(net, self._weights):
             own = part.of(self._weights).detach().clone(memory_format=torch.contiguous_format)
             part.owner[part.name] = nn.Parameter(own)

@@ -49,7 +49,8 @@ def genome_of(space: SearchSpace[Any], trial: FrozenTrial) -> Genome | None:
     """
     if GENES in trial.user_attrs:
         return tuple(trial.user_attrs[GENES])
-    if any(name not in trial.params for name in space.distributions()):
+    genes = space.distributions()
+    if any(name not in trial.params for name in genes) or not (genes or trial.state.is_finished()):
         return None
     indices = [gene.choices.index(trial.params.get(gene.name, gene.choices[0])) for gene in space.genes]
     return genome(space, space.decode(indices))

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -85,18 +85,20 @@ class AsynchronousHalving(BasePruner):
         return f"AsynchronousHalving(keep={self.keep:.4g})"
 
 
-def check_growing(fidelities: Sequence[float]) -> None:
+def check_growing(fidelities: object) -> None:
     """Raises MetanetError for fidelities that do not grow to 1, or differ by less than a step of Optuna's."""
-    steps = [round(STEPS * fidelity) for fidelity in fidelities]
-    if not steps or fidelities[-1] != 1 or steps[0] < 1 or sorted(set(steps)) != steps:
+    if isinstance(fidelities, str) or not isinstance(fidelities, Iterable):
+        raise MetanetError(f"`fidelities` must be several numbers, as (0.1, 0.3, 1.0), got {fidelities!r}")
+    shares = list(fidelities)
+    steps = [round(STEPS * share) for share in shares]
+    if not steps or shares[-1] != 1 or steps[0] < 1 or sorted(set(steps)) != steps:
         raise MetanetError(
-            f"`fidelities` must grow from at least 1/{STEPS} to 1, as (0.1, 0.3, 1.0), got {tuple(fidelities)}"
+            f"`fidelities` must grow from at least 1/{STEPS} to 1, as (0.1, 0.3, 1.0), got {tuple(shares)}"
         )
 
 
 def check_fidelities(fidelities: Sequence[float], evaluator: Evaluator[Any], objectives: Mapping[str, str]) -> None:
-    """Raises MetanetError for fidelities that do not grow to 1, or that the evaluator or the pruners cannot have."""
-    check_growing(fidelities)
+    """Raises MetanetError for fidelities that the evaluator or the pruners cannot have."""
     if len(fidelities) == 1:
         return
     if isinstance(evaluator, FunctionEvaluator) or not _takes_fidelity(evaluator):

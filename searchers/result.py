@@ -169,6 +169,9 @@ class SearchResult(Generic[S]):
 
 def non_dominated(points: NDArray[np.float64]) -> list[int]:
     """Rows of (n, d) points than which no other is at most as large everywhere and smaller somewhere."""
-    at_most = (points[:, None] <= points[None]).all(axis=2)
-    smaller = (points[:, None] < points[None]).any(axis=2)
-    return [int(i) for i in np.flatnonzero(~(at_most & smaller).any(axis=0))]
+    left, found = np.lexsort(points.T[::-1]), list[int]()
+    while len(left):  # nothing that is left can beat the first of it, and what it beats or equals is settled
+        best, rest = points[left[0]], points[left]
+        found += left[(rest == best).all(axis=1)].tolist()
+        left = left[(rest < best).any(axis=1)]
+    return sorted(found)

@@ -1,7 +1,8 @@
 """What a table of choices is made of: genes with their values, and rows that pick one of each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 from metanet.errors import MetanetError
@@ -41,3 +42,13 @@ class TableRow:
 
     def __getitem__(self, gene: str) -> Any:
         return self.values[gene]
+
+
+def check_costs(metric: str, values: Iterable[Any]) -> None:
+    """Raises MetanetError where a cost is no whole number."""
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise MetanetError(
+                f"a cost of {metric} must be a whole number, got {value!r}: give it in its smallest unit, such as "
+                "single MACs, not millions of them"
+            )

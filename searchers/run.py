@@ -49,16 +49,20 @@ class Run(Generic[S]):
         self, evaluate: Callable[[Look[S]], Mapping[str, float]], executor: Executor, max_failures: int, bar: Progress
     ) -> None:
         """Proposes, has evaluated and tells until the study is full. Raises MetanetError after so many failures."""
-        failures = 0
+        failures = dict.fromkeys(
+            self.fidelities, 0
+        )  # in a row; a cheap look that ends well says nothing of dearer ones
         bar(len(live(self.study)), self._standing())
         for outcome in executor.map(evaluate, self.looks()):
             reason = self.tell(outcome)
             bar(len(live(self.study)) - len(self.running), self._standing())
-            failures = failures + 1 if reason else 0
-            if failures == max_failures:
+            fidelity = outcome.spec.fidelity
+            failures |= {fidelity: failures[fidelity] + 1} if reason else {f: 0 for f in failures if f <= fidelity}
+            if failures[fidelity] == max_failures:
+                at = f" at fidelity {fidelity:g}" if len(failures) > 1 else ""
                 raise MetanetError(
-                    f"{failures} evaluations in a row failed, the last one with {reason!r}: mend the evaluator and run "
-                    f"the same search again, the study {self.store.name} goes on from here"
+                    f"{max_failures} evaluations in a row failed{at}, the last one with {reason!r}: mend the evaluator "
+                    f"and run the same search again, the study {self.store.name} goes on from here"
                 )
 
     def looks(self) -> Iterator[Look[S] | None]:

@@ -13,7 +13,7 @@ from metanet.searchers.definition import remember, remembered
 from metanet.searchers.evaluate import Evaluator, as_evaluator
 from metanet.searchers.executors import Executor, InProcess
 from metanet.searchers.history import OPTIONS
-from metanet.searchers.looks import FULL, AsynchronousHalving, Looking, check_fidelities
+from metanet.searchers.looks import FULL, AsynchronousHalving, Looking, check_fidelities, check_growing
 from metanet.searchers.progress import Watch, progress
 from metanet.searchers.result import SearchResult
 from metanet.searchers.run import Run
@@ -68,6 +68,7 @@ def search(
     """
     objectives = {"accuracy": "maximize"} if objectives is None else objectives
     _check_arguments(objectives, trials, seed, max_failures)
+    _check_kinds(constraints, executor, fidelities, pruner)
     evaluator = as_evaluator(evaluate, objectives)
     check_fidelities(fidelities, evaluator, objectives)
     chosen, pruner = _sampler(sampler), pruner or AsynchronousHalving()
@@ -128,10 +129,24 @@ def _check_arguments(objectives: Mapping[str, str], trials: int, seed: int, max_
             f"`objectives` must be names with directions, as {{'accuracy': 'maximize'}}, got {objectives!r}"
         )
     for name, direction in objectives.items():
+        if not isinstance(name, str):
+            raise MetanetError(f"an objective must be named by a text, got {name!r}")
         if direction not in DIRECTIONS:
             raise unknown(f"direction of the objective {name!r}", direction, DIRECTIONS)
     for name, value, low in (("trials", trials, 1), ("seed", seed, 0), ("max_failures", max_failures, 1)):
         check_whole(name, value, low)
+
+
+def _check_kinds(constraints: object, executor: object, fidelities: Sequence[float], pruner: object) -> None:
+    if not isinstance(constraints, str | None):
+        raise MetanetError(f"`constraints` must be a text, as 'macs <= 5M, params <= 400k', got {constraints!r}")
+    if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "map", None))):
+        raise MetanetError(f"`executor` must be one of the executors, as LocalProcesses(workers=4), got {executor!r}")
+    if not isinstance(pruner, BasePruner | None):
+        raise MetanetError(f"`pruner` must be one of Optuna's pruners, or None, got {pruner!r}")
+    check_growing(fidelities)
+    if pruner is not None and len(fidelities) == 1:
+        raise MetanetError("a pruner decides between fidelities, and there is one: give several, as (0.1, 0.3, 1.0)")
 
 
 def _sampler(sampler: str | BaseSampler | None) -> BaseSampler:
@@ -139,6 +154,8 @@ def _sampler(sampler: str | BaseSampler | None) -> BaseSampler:
         return PredictorGuided()
     if isinstance(sampler, BaseSampler):
         return sampler
+    if not isinstance(sampler, str):
+        raise MetanetError(f"`sampler` must be a name or a sampler, got {sampler!r}")
     if sampler not in SAMPLERS:
         raise unknown("sampler", sampler, SAMPLERS)
     return SAMPLERS[sampler]()

@@ -19,11 +19,12 @@ from optuna.trial import Trial
 
 from metanet.errors import MetanetError, unknown
 from metanet.search_spaces.constraints import METRICS, Constraint, parse_constraints
-from metanet.searchers.row import TableGene, TableRow
+from metanet.searchers.additive import Additive, additive
+from metanet.searchers.row import TableGene, TableRow, check_costs
 
 Rows = NDArray[np.int64]
 
-LISTED = 2**18  # rows of a table that are listed and priced at once; larger tables are drawn from by rejection
+LISTED = 2**18  # rows of a table that are listed and priced at once; larger tables are drawn from
 BATCH = 2**12  # rows of a rejected draw
 DRAWS = 2**20  # rows drawn before a request counts as one that nothing keeps
 MIXES = 64  # of two parents, until one is feasible
@@ -39,7 +40,8 @@ class ChoiceTable:
     row_costs  whole numbers by metric and row (the tuple of its values), for every row: added to those of its choices
 
     Metrics are those of the language of constraints: macs, params, activations, memory (bytes), latency (nanoseconds).
-    Rows are drawn uniformly from the feasible ones: up to 2^18 rows are listed, from more it is drawn until rows fit.
+    Rows are drawn uniformly from the feasible ones: up to 2^18 rows are listed; of more, the limit that the fewest keep
+    is solved, and it is drawn until rows keep the others, too.
     """
 
     name: str
@@ -48,12 +50,14 @@ class ChoiceTable:
     row_costs: Mapping[str, Mapping[tuple[Any, ...], int]] | None = None
 
     def __post_init__(self) -> None:
-        _ = self.genes
+        if not self.genes:
+            raise MetanetError(f"the table {self.name!r} has no genes: give names with their choices")
         for metric, parts in (self.costs or {}).items():
             self._check_metric(metric)
             for name, values in parts.items():
                 if name not in self.choices:
                     raise unknown(f"gene in the {metric} of the table {self.name!r}", name, self.choices)
+                check_costs(metric, values)
                 if len(values) != len(self.choices[name]):
                     raise MetanetError(
                         f"the {metric} of {name!r} must be one number a choice, got {len(values)} for "
@@ -66,6 +70,7 @@ class ChoiceTable:
                     f"the {metric} of whole rows can be given for up to {LISTED:,} rows, the table {self.name!r} has "
                     f"{self.size:,}: give costs by choice"
                 )
+            check_costs(metric, by_row.values())
             missing = next((key for key in (row.key for row in self._rows(self._listed)) if key not in by_row), None)
             if missing is not None:
                 raise MetanetError(f"the {metric} of rows must be given for every row, got none for {missing}")
@@ -233,16 +238,31 @@ class ChoiceTable:
         return keep
 
     def _drawn(self, n: int, rules: Sequence[Constraint], rng: np.random.Generator) -> Rows:
-        """(n, genes) rows that keep the rules, drawn until so many do."""
+        """(n, genes) rows that keep the rules: drawn by the rule that fewest keep, until so many keep the others."""
+        self._keeps(np.zeros((0, len(self.counts)), np.int64), rules)  # says where it has no such cost
+        solved = min(map(self._solved, rules), key=lambda one: one.share, default=None)
         found: list[Rows] = []
         have = tried = 0
         while have < n:
-            rows = np.stack([rng.integers(count, size=BATCH) for count in self.counts], axis=1)
+            if solved is None:
+                rows = np.stack([rng.integers(count, size=BATCH) for count in self.counts], axis=1)
+            else:
+                rows = solved.draw(BATCH, rng)
             found.append(rows[self._keeps(rows, rules)])
             have, tried = have + len(found[-1]), tried + BATCH
             if not have and tried >= DRAWS:
                 raise self._nothing(rules)
         return np.concatenate([np.zeros((0, len(self.counts)), np.int64), *found])[:n]
+
+    def _solved(self, rule: Constraint) -> Additive:
+        """The rows that keep a rule: without costs of whole rows all are sums. Raises MetanetError for none."""
+        parts = (self.costs or {}).get(rule.metric, {})
+        costs = [np.array(parts.get(gene.name, np.zeros(len(gene.choices))), np.int64) for gene in self.genes]
+        found = additive(costs, rule.low, rule.high)
+        if found.empty:
+            least, most = (sum(int(end(own)) for own in costs) for end in (np.min, np.max))
+            raise MetanetError(f"no row of the table {self.name!r} keeps {rule}: they have {least:_} to {most:_}")
+        return found
 
     def _nothing(self, rules: Sequence[Constraint]) -> MetanetError:
         """Says what could be attained: the nearest value of a rule that nothing keeps, else that rules collide."""

@@ -102,7 +102,7 @@ def test_runs_are_summed_up_with_paired_differences(tmp_path: Path) -> None:
     regrets = {"predictor": ([1], [2], [3]), "TPE": ([2, 1], [3, 2], [4], [9])}
     for name, runs in regrets.items():
         for seed, values in enumerate(runs):
-            about = {"case": "c", "sampler": name, "seed": seed, "evaluations": 50, "seconds": 0.2}
+            about = {"case": "c", "settings": "a", "sampler": name, "seed": seed, "evaluations": 50, "seconds": 0.2}
             sampler_runs.add(tmp_path, {**about, "regret": values})
     summed = sampler_runs.summary(tmp_path, "predictor")
     found = summed["cases"]["c"]["regret"]
@@ -114,13 +114,13 @@ def test_runs_are_summed_up_with_paired_differences(tmp_path: Path) -> None:
 
 
 def test_stored_runs_outlive_a_torn_line_and_are_put_in_order(tmp_path: Path) -> None:
-    about = {"case": "a: x, macs <= 2", "sampler": "TPE, repeat-free", "seconds": 0.5}
+    about = {"case": "a: x, macs <= 2", "settings": "a", "sampler": "TPE, repeat-free", "seconds": 0.5}
     long = {**about, "seed": 1, "evaluations": 50, "regret": [0.25, 0.123456789], "excess": [0.0, -1e-7]}
     other = {**about, "seed": 0, "evaluations": 25, "missing": [0.5]}
     sampler_runs.add(tmp_path, {**about, "seed": 1, "evaluations": 25, "regret": [0.25]})
     (path,) = tmp_path.glob("*.csv")
     with path.open("a") as file:
-        file.write('"a: x, macs <= 2","TPE, rep')  # killed
+        file.write('"a: x, macs <= 2",a,"TPE, rep')  # killed
     sampler_runs.add(tmp_path, long)
     sampler_runs.add(tmp_path, other)
     kept = {**long, "regret": [0.25, 0.12346]}
@@ -128,6 +128,20 @@ def test_stored_runs_outlive_a_torn_line_and_are_put_in_order(tmp_path: Path) ->
     sampler_runs.tidy(tmp_path)
     assert list(sampler_runs.stored(tmp_path)) == [other, kept]
     assert len(path.read_text().splitlines()) == 3
+
+
+def test_runs_of_one_table_are_not_taken_for_those_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samplers, "RUNS", tmp_path / "runs")
+    path = tmp_path / "t.csv"
+    path.write_text("arch,a\n" + "\n".join(f"{i}{j},{i + j}" for i in range(3) for j in range(3)))
+    samplers.run(samplers.Case(path, ["a"]), ["random"], range(2), 25)
+    (first, second) = sampler_runs.stored(tmp_path / "runs")
+    assert (first["seed"], second["seed"]) == (0, 1) and first["regret"] == [0.0]  # nine rows, all seen
+    samplers.run(samplers.Case(path, ["a"]), ["random"], range(3), 25)
+    assert len(list(sampler_runs.stored(tmp_path / "runs"))) == 3  # one that was not there
+    other = samplers.Case(path, ["a"], minimize=True)
+    with pytest.raises(SystemExit, match="the runs stored as 't: a' are of another table, column, cost or direction"):
+        samplers.run(other, ["random"], range(2), 25)
 
 
 @pytest.mark.parametrize("limit", [None, "macs <= 20"])

@@ -1,6 +1,7 @@
 """A table of choices is a search space: everything by brute force over all rows."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metanet.errors import MetanetError
-from metanet.searchers import ChoiceTable, SearchSpace
+from metanet.searchers import ChoiceTable, SearchSpace, search
+from metanet.searchers.additive import UNITS, additive
 from metanet.searchers.table import TableRow
 
 CHOICES = {"op": ("none", "skip", "conv"), "width": (8, 16), "fixed": (None,), "depth": (1, 2, 3)}
@@ -81,15 +83,19 @@ def test_a_row_without_neighbours_jumps_and_an_only_row_says_so() -> None:
         TABLE.mutate(TABLE.decode([0, 0, 0, 0]), rng, "macs <= 1")
 
 
-def test_a_large_table_is_drawn_from_by_rejection() -> None:
+def test_a_large_table_is_drawn_from_without_listing_it() -> None:
     genes = {f"g{i}": range(4) for i in range(20)}
-    large = ChoiceTable("large", genes, {"macs": genes})
+    large = ChoiceTable("large", genes, {"macs": genes, "params": genes})
     drawn = large.sample(300, "macs <= 20", seed=1)
     assert len(drawn) == 300
     assert all(sum(row.indices) <= 20 for row in drawn)
     assert large.sample(0, seed=0) == []
-    with pytest.raises(MetanetError, match="no row of the table 'large' of 1,048,576 that were drawn keeps macs <= 0"):
-        large.sample(1, "macs <= 0", seed=0)
+    assert {row.indices for row in large.sample(5, "macs <= 0", seed=0)} == {(0,) * 20}
+    rules = "of 1,048,576 that were drawn keeps macs <= 0, params >= 1 at once: loosen one of them"
+    with pytest.raises(MetanetError, match=f"no row of the table 'large' {rules}"):
+        large.sample(1, "macs <= 0, params >= 1", seed=0)
+    with pytest.raises(MetanetError, match="the table 'large' has no memory to constrain: it has macs, params"):
+        large.sample(1, "memory <= 1", seed=0)
     with pytest.raises(MetanetError, match="more than the 262,144 that are listed: take `sample`"):
         large.allowed()
     lonely = ChoiceTable("large", dict(large.choices), {"macs": {"g0": (0, 9, 9, 9), "g1": (0, 0, 0, 9)}})
@@ -157,3 +163,66 @@ def test_a_row_that_is_none_is_refused(row: list[int]) -> None:
     with pytest.raises(MetanetError, match="a row of 'cells' is one position a gene, each below"):
         TABLE.decode(row)
     assert not TABLE.contains(TableRow(tuple(row), {}))
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=4), min_size=1, max_size=5),
+    st.tuples(st.integers(0, 120), st.integers(0, 60)),
+    st.sampled_from([1, 1_000, 1_000_003]),
+    st.integers(0, 99),
+)
+def test_rows_by_additive_costs_are_those_of_brute_force(
+    costs: list[list[int]], window: tuple[int, int], scale: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = [np.array(own) * scale + rng.integers(scale, size=len(own)) for own in costs]
+    low, high = window[0] * scale, (window[0] + window[1]) * scale
+    rows = np.array(list(itertools.product(*(range(len(own)) for own in costs))))
+    sums = sum(own[rows[:, i]] for i, own in enumerate(arrays))
+    kept = (sums >= low) & (sums <= high)
+    found = additive(arrays, low, high)
+    slack = len(costs) * (max(1, -(-int(sums.max() - sums.min()) // UNITS)) - 1)
+    near = (sums >= low - slack) & (sums <= high + slack)
+    assert kept.mean() <= found.share * (1 + 1e-9) and found.share <= near.mean() * (1 + 1e-9)
+    if kept.any():
+        drawn = set(map(tuple, found.draw(2_000, rng).tolist()))
+        assert drawn <= set(map(tuple, rows[near].tolist()))
+        if len(rows[near]) <= 100:  # each is missed with a chance of exp(-20) at most
+            assert set(map(tuple, rows[kept].tolist())) <= drawn
+    else:
+        assert found.empty or near.any()
+
+
+def test_rows_of_a_large_table_are_drawn_uniformly_however_rare() -> None:
+    genes = {f"g{i}": (0, 1, 2, 3) for i in range(20)}
+    table = ChoiceTable("large", genes, {"macs": dict.fromkeys(genes, (0, 1, 2, 3))})
+    # With sums of at most 2 there are 1 + 20 + (20 + 190) rows of 4^20.
+    drawn = [row.id for row in table.sample(23_100, "macs <= 2", seed=0)]
+    counts = np.unique(drawn, return_counts=True)[1]
+    assert len(counts) == 231
+    assert ((counts - 100) ** 2 / 100).sum() < 231 + 4 * np.sqrt(2 * 231)
+    with pytest.raises(MetanetError, match=r"no row of the table 'large' keeps macs >= 61: they have 0 to 60"):
+        table.sample(1, "macs >= 61", seed=0)
+
+
+def test_a_table_says_what_is_wrong_with_it() -> None:
+    with pytest.raises(MetanetError, match="the table 'none' has no genes: give names with their choices"):
+        ChoiceTable("none", {})
+    for costs in ({"costs": {"macs": {"a": (0.5, 1.7)}}}, {"row_costs": {"macs": {(1,): 0.5, (2,): 1}}}):
+        with pytest.raises(
+            MetanetError, match=r"a cost of macs must be a whole number, got 0\.5: give it in its small"
+        ):
+            ChoiceTable("t", {"a": (1, 2)}, **costs)
+
+
+def test_a_table_of_one_row_is_searched_once(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def score(row: TableRow) -> float:
+        asked.append(row["a"])
+        return 1.0
+
+    for name in ("predictor", "random", "local"):
+        result = search(ChoiceTable("one", {"a": (7,)}), score, sampler=name, trials=3, store=tmp_path / name)
+        assert result.best.values == {"accuracy": 1.0}
+    assert asked == [7, 7, 7]

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.pruners import NopPruner
 from test_searchers_table import Recorder, Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
-from metanet.searchers import search
+from metanet.searchers import ChoiceTable, InProcess, PredictorGuided, RandomFeasible, search
 
 SPACE = TableSpace()
 
@@ -86,6 +87,30 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path
         ({"seed": -1}, "`seed` must be a whole number of at least 0, got -1"),
         ({"max_failures": 0}, "`max_failures` must be a whole number of at least 1, got 0"),
         ({"constraints": "macs <= -1"}, "nothing keeps"),
+        (
+            {"constraints": ["macs <= 3"]},
+            "`constraints` must be a text, as 'macs <= 5M, params <= 400k', got ['macs <=",
+        ),
+        ({"executor": "ray"}, "`executor` must be one of the executors, as LocalProcesses(workers=4), got 'ray'"),
+        ({"executor": InProcess}, "`executor` must be one of the executors, as LocalProcesses(workers=4), got <class"),
+        ({"fidelities": 0.5}, "`fidelities` must be several numbers, as (0.1, 0.3, 1.0), got 0.5"),
+        ({"fidelities": "1"}, "`fidelities` must be several numbers, as (0.1, 0.3, 1.0), got '1'"),
+        ({"pruner": "median"}, "`pruner` must be one of Optuna's pruners, or None, got 'median'"),
+        ({"pruner": NopPruner()}, "a pruner decides between fidelities, and there is one: give several, as (0.1, 0.3,"),
+        ({"objectives": {1: "maximize"}}, "an objective must be named by a text, got 1"),
+        ({"sampler": 3}, "`sampler` must be a name or a sampler, got 3"),
+        (
+            {"sampler": PredictorGuided(constraints="macs <= 3")},
+            "PredictorGuided was made with constraints='macs <= 3', the search has constraints=None: give",
+        ),
+        (
+            {"sampler": RandomFeasible(seed=4)},
+            "RandomFeasible was made with seed=4, the search has seed=0: give `seed`",
+        ),
+        (
+            {"sampler": RandomFeasible(space=ChoiceTable("other", {"a": (1, 2)}))},
+            "RandomFeasible was made for the space 'other', the search is of another one, 'table': leave `space` out",
+        ),
         (
             {"objectives": {"a": "maximize", "b": "maximize"}, "sampler": "evolution"},
             "AgingEvolution climbs one objective, got 2",

@@ -112,6 +112,21 @@ def test_what_fails_at_a_look_is_a_failure(tmp_path: Path) -> None:
     assert set(frame["reason"].dropna()) == {"RuntimeError: no such look"}
 
 
+@pytest.mark.parametrize("sampler", ["evolution", "local"])
+def test_samplers_of_one_parent_learn_from_what_was_pruned(sampler: str, tmp_path: Path) -> None:
+    """After ten trials, some of them pruned, each proposal is a neighbour of something that was seen."""
+    result = run(tmp_path / "s", sampler=sampler, trials=20)
+    assert {trial.state.name for trial in result.study.trials[:10]} == {"COMPLETE", "PRUNED"}
+    genes = np.array([trial.user_attrs["genes"] for trial in result.study.trials])
+    steps = [(genes[:i] != genes[i]).sum(1).min() for i in range(10, 20)]
+    assert steps == [1] * 10
+
+
+def test_failures_of_one_fidelity_end_the_search_whatever_cheaper_looks_do(tmp_path: Path) -> None:
+    with pytest.raises(MetanetError, match=r"3 evaluations in a row failed at fidelity 1, the last one with"):
+        run(tmp_path / "s", Cheap(broken=1.0), sampler="random", max_failures=3)
+
+
 def test_pruned_trials_count_by_what_their_last_look_lets_expect(tmp_path: Path) -> None:
     """The looks of `Cheap` are below the full score by the same amount for all: the expectation is the score itself."""
     result = run(tmp_path / "s", sampler="random")

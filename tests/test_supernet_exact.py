@@ -196,5 +196,11 @@ def test_statistics_of_another_architecture_are_refused():
         for run in (lambda: supernet(x, other, stats=wrong), lambda: supernet.extract(other, wrong)):  # noqa: B023
             with pytest.raises(MetanetError, match="statistics are of another architecture: pass those that"):
                 run()
+    kernels = [replace(stage, kernel=3 + 2 * (stage.kernel == 3)) if stage.kernel else stage for stage in one.stages]
+    alike = replace(one, stages=tuple(kernels))  # its statistics have the same names and shapes
+    assert {n: v.shape for n, v in supernet.calibrate(alike, [x]).items()} == {n: v.shape for n, v in stats.items()}
+    for wrong in (stats, pickle.loads(pickle.dumps(stats))):
+        with pytest.raises(MetanetError, match="statistics are of another architecture"):
+            supernet(x, alike, wrong)
     trained = dict(supernet.extract(one, stats).named_buffers())  # all buffers of a network are its statistics, too
     assert torch.equal(supernet(x, one, stats=trained), supernet(x, one, stats=stats))

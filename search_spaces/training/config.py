@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-from metanet.errors import MetanetError
+from metanet.errors import MetanetError, check_whole
 from metanet.search_spaces.constraints import parse_constraints
 from metanet.search_spaces.training.parts import UNIFORM, Assemble, Draw, Join, Schedule, Teach, summed, unscheduled
 from metanet.search_spaces.training.rules import DEFAULT, RULES, by_part
@@ -52,11 +52,14 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(by_part(self.rules).values()))
         for name, low in _LEAST.items():
-            if getattr(self, name) < low:
-                raise MetanetError(f"`{name}` must be at least {low}, got {getattr(self, name)}")
+            check_whole(name, getattr(self, name), low)
         for name in ("lr", "clip"):
             if not getattr(self, name) > 0:
                 raise MetanetError(f"`{name}` must be above 0, got {getattr(self, name)}")
+        if not 0 <= self.label_smoothing < 1:
+            raise MetanetError(f"`label_smoothing` must be at least 0 and below 1, got {self.label_smoothing}")
+        if not self.weight_decay >= 0:
+            raise MetanetError(f"`weight_decay` must be at least 0, got {self.weight_decay}")
         if self.batch_size < 2 * self.micro_batches:
             raise MetanetError(
                 f"each micro-batch needs two images for its BatchNorm statistics, got batch_size={self.batch_size} in "

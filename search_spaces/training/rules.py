@@ -34,6 +34,8 @@ def by_part(names: Iterable[str]) -> dict[str, str]:
 
     Raises MetanetError for an unknown rule, two of one part, and a combination without meaning.
     """
+    if isinstance(names, str):
+        raise MetanetError(f"`rules` must be names one by one, as ({names!r},), got {names!r}")
     found: dict[str, str] = {}
     for name in names:
         if name not in RULES:

@@ -11,7 +11,7 @@ import optuna
 
 from metanet.searchers.history import Genome, genome_of, live
 from metanet.searchers.samplers.native import NativeSampler, check_counts
-from metanet.searchers.samplers.told import neighbours, value_of
+from metanet.searchers.samplers.told import neighbours, told
 from metanet.searchers.space import SearchSpace
 
 
@@ -42,6 +42,8 @@ class LocalSearch(NativeSampler):
 
         The study's trials are gone through from the first on, so that nothing but their results decides.
         """
+        history = told(space, study)
+        values = dict(zip(map(tuple, history.rows.tolist()), history.values[:, 0].tolist(), strict=True))
         known: set[Genome] = set()
         size, center, best, left = 0, None, -np.inf, dict[Genome, None]()
         for trial in live(study):
@@ -53,7 +55,7 @@ class LocalSearch(NativeSampler):
             known.add(key)
             left.pop(key, None)
             size += 1
-            value = value_of(study, trial)
+            value = values.get(key)
             if value is not None and (center is None or value > best):
                 center, best = key, value
                 left = dict.fromkeys(near for near in self._around(space, key) if near not in known)

@@ -43,7 +43,21 @@ class NativeSampler(BaseSampler, abc.ABC):
         """Feasible architectures for a slot in order of preference, repeats included, and finitely many."""
 
     def bound(self, space: SearchSpace[Any], constraints: str | None, seed: int) -> "NativeSampler":
-        """The same sampler for this space."""
+        """The same sampler for this space.
+
+        Raises MetanetError where it was made for another space, other constraints or another seed.
+        """
+        for name, own, given in (("constraints", self.constraints, constraints), ("seed", self.seed or seed, seed)):
+            if own is not None and own != given:
+                raise MetanetError(
+                    f"{type(self).__name__} was made with {name}={own!r}, the search has {name}={given!r}: give "
+                    f"`{name}` to `search` alone"
+                )
+        if self.space is not None and self.space.fingerprint != space.fingerprint:
+            raise MetanetError(
+                f"{type(self).__name__} was made for the space {self.space.name!r}, the search is of another one, "
+                f"{space.name!r}: leave `space` out of the sampler"
+            )
         return replace(self, space=space, constraints=constraints, seed=seed)
 
     def check_objectives(self, count: int) -> None:

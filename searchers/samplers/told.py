@@ -43,13 +43,6 @@ def signs(study: optuna.Study) -> Floats:
     return np.array([1.0 if direction is StudyDirection.MAXIMIZE else -1.0 for direction in study.directions])
 
 
-def value_of(study: optuna.Study, trial: FrozenTrial) -> float | None:
-    """The one objective of a trial, more is better; None where it has no result (yet)."""
-    if trial.state is not TrialState.COMPLETE or trial.values is None:
-        return None
-    return float(trial.values[0] * signs(study)[0])
-
-
 def told(space: SearchSpace[Any], study: optuna.Study) -> Told:
     """What the study knows so far; infinite values count as the best or the worst finite ones."""
     results: dict[Genome, list[Sequence[float]]] = {}
