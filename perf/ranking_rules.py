@@ -10,7 +10,7 @@ WITHIN = "macs >= 1M, macs < 8M"  # what the bands hold together
 PASSES = 2_400  # networks that a training runs, each on one batch: all rules have the same
 # The rate and the two random networks a step were found on the half to choose by, too.
 BASE = TrainingConfig(rules=("sandwich",), samples=2, lr=3e-3, constraints=WITHIN)
-# Each of the library's rules beside the base, one at a time.
+# Each of the library's rules beside the base, one at a time, then the two that gained most together.
 COMBINED = (
     ("single-path",),
     ("single-path", "cost-band"),
@@ -21,6 +21,7 @@ COMBINED = (
     ("sandwich", "best-up"),
     ("sandwich", "worst-up"),
     ("sandwich", "gradient-projection"),
+    ("sandwich", "best-up", "gradient-projection"),
 )
 RULES: dict[str, Mapping[str, Any]] = {"+".join(rules): {"rules": rules} for rules in COMBINED}
 # Progressive shrinking begins with networks of full size, none of which is within the bands.
@@ -29,7 +30,7 @@ RULES["sandwich+progressive-shrinking, whole space"] = {
     "constraints": None,
 }
 RULES["sandwich, whole space"] = {"constraints": None}
-RULES["sandwich, 350 steps"] = {"steps": 350}
+RULES["sandwich+best-up, 250 steps"] = {"rules": ("sandwich", "best-up"), "steps": 250}  # what a job can wait for
 RULES["sandwich+in-place-distillation, rate 1e-2"] = {"rules": ("sandwich", "in-place-distillation"), "lr": 1e-2}
 
 

@@ -118,7 +118,9 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, capsys, extra, sa
 def test_jobs_take_rules_and_refuse_them_before_any_work(tmp_path, capsys):
     usual = ",".join(TrainingConfig.rules)
     for command in (["search"], ["family"], ["supernet", "train"]):
-        assert parser().parse_args(command).rules == usual
+        args = parser().parse_args(command)
+        steps = args.steps if command[0] == "supernet" else args.supernet_steps
+        assert (args.rules, steps) == (usual, TrainingConfig.steps)
     assert JobOptions().rules == FamilyOptions(("MN-B4",), "params = 1G").rules == names_in(usual)
     assert names_in(" sandwich , best-up,") == ("sandwich", "best-up")
     out = str(tmp_path / "run")

@@ -60,7 +60,7 @@ class FamilyOptions:
     within: float = 0.05
     sampler: str = "predictor"
     trials: int = 30
-    supernet_steps: int = 350
+    supernet_steps: int = TrainingConfig.steps
     epochs: int = 5
     retrain_seeds: int = 3
     seed: int = 0

@@ -33,7 +33,7 @@ class JobOptions:
     sampler: str = "predictor"
     proxies: tuple[str, ...] = ()
     trials: int = 60
-    supernet_steps: int = 350
+    supernet_steps: int = TrainingConfig.steps
     epochs: int = 5
     retrain_seeds: int = 3
     percents: tuple[float, ...] = (1, 10, 100)

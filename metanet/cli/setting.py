@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from metanet.data import Ids, ImageSource
     from metanet.search_spaces import Space
 
+# How `TrainingConfig` trains, which `--help` must not import.
+RULES, STEPS = "sandwich,in-place-distillation", 350
+
 
 def data_argument(
     group: "_ActionsContainer", flag: str = "--data", *, said: str = "", default: str | None = None
@@ -91,9 +94,8 @@ def add_actions(
 
 def rules_argument(group: "_ArgumentGroup") -> None:
     """Adds the rules by which shared weights are trained; `names_in` reads them."""
-    default = "sandwich,in-place-distillation"
     said = "that train shared weights, separated by commas; `metanet supernet rules` lists them (default: %(default)s)"
-    group.add_argument("--rules", default=default, metavar="NAMES", help=said)
+    group.add_argument("--rules", default=RULES, metavar="NAMES", help=said)
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -113,7 +115,7 @@ def budget_arguments(group: "_ArgumentGroup", *, trials: int, scored: str, share
     group.add_argument("--sampler", default="predictor", metavar="NAME", help=samplers)
     group.add_argument("--trials", type=int, default=trials, help=f"{scored} {default}")
     steps = f"updates of the shared weights{shared} {default}"
-    group.add_argument("--supernet-steps", type=int, default=350, metavar="N", help=steps)
+    group.add_argument("--supernet-steps", type=int, default=STEPS, metavar="N", help=steps)
     group.add_argument("--epochs", type=int, default=5, help=f"of each training {default}")
     rules_argument(group)
     again = f"retrainings of each network that is chosen {default}"

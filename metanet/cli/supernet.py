@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanet.cli.setting import add_actions, data_argument, rules_argument
+from metanet.cli.setting import STEPS, add_actions, data_argument, rules_argument
 
 if TYPE_CHECKING:
     from metanet.search_spaces import TrainingConfig
 
 HELP = "shared weights: train a supernet, list the rules, report"
-EXAMPLE = "metanet supernet train --rules sandwich,alpha-divergence,best-up --steps 350 --out runs/search/supernet"
+EXAMPLE = "metanet supernet train --rules sandwich,alpha-divergence,best-up --out runs/search/supernet"
 ACTIONS = {
     "train": (
         "train a supernet",
@@ -65,7 +65,7 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
     )
     how = train.add_argument_group("how")
     rules_argument(how)
-    how.add_argument("--steps", type=int, default=350, help=f"updates {default}")
+    how.add_argument("--steps", type=int, default=STEPS, help=f"updates {default}")
     for name, (kind, said) in NUMBERS.items():
         how.add_argument(f"--{name}", type=kind, help=f"{said} (default: that of TrainingConfig)")
     how.add_argument("--seed", type=int, default=0, help=f"of everything random {default}")
