@@ -29,9 +29,7 @@ RULES["sandwich+progressive-shrinking, whole space"] = {
     "rules": ("sandwich", "progressive-shrinking"),
     "constraints": None,
 }
-RULES["sandwich, whole space"] = {"constraints": None}
 RULES["sandwich+best-up, 250 steps"] = {"rules": ("sandwich", "best-up"), "steps": 250}  # what a job can wait for
-RULES["sandwich+in-place-distillation, rate 1e-2"] = {"rules": ("sandwich", "in-place-distillation"), "lr": 1e-2}
 
 
 def training(rule: str, seed: int) -> TrainingConfig:

@@ -53,6 +53,7 @@ class Cell:
 
 CELLS = (
     Cell("tiny", 28, 128, 8, 1),
+    Cell("tiny", 28, 8, 8, 1),
     Cell("tiny", 28, 1, 8, 1),
     Cell("tiny", 28, 128, KEPT + 4, 1, ever=True),
     Cell("paper", 224, 8, 4, 2),

@@ -62,7 +62,7 @@ def test_training_writes_everything_and_says_what_to_type_next(run, capsys, monk
 def test_a_training_that_no_search_asks_for_names_no_search():
     usual = parser().parse_args([*SHORT, "--out", "runs/a/supernet"])
     assert _next(usual, _config(usual)).endswith("--supernet-steps 3 --seed 0 --out runs/a")
-    for extra in (["--samples", "0"], ["--batch-size", "16", "--lr", "0.02"], ["--out", "runs/b"]):
+    for extra in (["--samples", "1"], ["--batch-size", "16", "--lr", "0.02"], ["--out", "runs/b"]):
         args = parser().parse_args([*SHORT, "--out", "runs/a/supernet", *extra])
         assert _next(args, _config(args)) == ""
     numbers = ["--samples", "0", "--batch-size", "16", "--micro-batches", "2", "--bands", "5", "--candidates", "4"]

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch.nn import functional as F
-from trained import steps
+from trained import DISTILLED, steps
 
-from metanet.search_spaces import TrainingConfig
 from metanet.search_spaces.training.distillation import soft_cross_entropy
 from metanet.search_spaces.training.divergence import adaptive, alpha_divergence
 from metanet.search_spaces.training.measures import Trained, agreement, row
@@ -152,7 +151,7 @@ def separate(made, step):
 
 @pytest.mark.parametrize("join", [(), ("gradient-projection",)])
 def test_the_gradients_of_a_step_are_those_of_its_losses(join):
-    made = steps(*TrainingConfig.rules, *join, samples=2)
+    made = steps(*DISTILLED, *join, samples=2)
     largest, others = separate(made, 1)
     found, told = made.gradients(1)
     assert found.keys() == largest.keys() | others.keys()

@@ -84,8 +84,10 @@ def test_two_processes_end_with_the_weights_of_one(two, tmp_path):
     first, second = saved(two, "run")
     assert torch.equal(first, second)
     assert (alone - start_of_all).norm() > 1
-    # AdamW's first steps have the length of the learning rate, however small the gradient: rounding grows with it
-    assert (first - alone).norm() < 1e-2 * (alone - start_of_all).norm()
+    # AdamW's first steps have the length of the learning rate, however small the gradient, and where that is next to 0
+    # its sign is rounding's; the gradients of the first step are compared to 1e-5 above.
+    other = weights_of(train_supernet(Supernet(SPACE), shades(), options(seed=1), quiet=True))
+    assert (first - alone).norm() < 3e-2 * (alone - start_of_all).norm() < 4e-2 * (other - alone).norm()
     histories = [pd.read_csv(folder / "history.csv") for folder in (two / "run", tmp_path)]
     assert list(histories[0].columns) == list(histories[1].columns)
     assert np.allclose(*histories, atol=1e-2, equal_nan=True)

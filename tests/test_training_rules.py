@@ -19,7 +19,7 @@ from metanet.search_spaces.training.parts import PARTS
 from metanet.search_spaces.training.pools import Bands, banded, cost_bands
 from metanet.search_spaces.training.shrinking import PHASES, phases
 
-DEFAULT = ("sandwich", "in-place-distillation")
+DEFAULT = ("sandwich", "best-up")
 
 
 def combinations():

@@ -12,20 +12,20 @@ import pandas as pd
 import pytest
 import torch
 from test_training_rules import combinations
-from trained import SPACE, config, shades, weights_of
+from trained import DISTILLED, SPACE, config, shades, weights_of
 
 from metanet import MetanetError
-from metanet.search_spaces import Supernet, TrainingConfig, train_supernet, training_report
+from metanet.search_spaces import Supernet, train_supernet, training_report
 
 ATTENTIVE = ("sandwich", "best-up", "alpha-divergence", "gradient-projection")
 
 
-def train(out, rules=TrainingConfig.rules, *, seed=0, every=30.0, **options):
+def train(out, rules=DISTILLED, *, seed=0, every=30.0, **options):
     made = config(rules, **options)
     return train_supernet(Supernet(SPACE, seed=seed), shades(), made, out=out, every=every, quiet=True)
 
 
-@pytest.mark.parametrize("rules", [TrainingConfig.rules, ATTENTIVE], ids="+".join)
+@pytest.mark.parametrize("rules", [DISTILLED, ATTENTIVE], ids="+".join)
 def test_training_learns_and_resumes_to_the_bit(tmp_path, monkeypatch, rules):
     whole = train(tmp_path / "whole", rules, steps=10)
     history = pd.read_csv(tmp_path / "whole" / "history.csv")
@@ -148,7 +148,7 @@ def written(path: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rules", [TrainingConfig.rules, ATTENTIVE], ids="+".join)
+@pytest.mark.parametrize("rules", [DISTILLED, ATTENTIVE], ids="+".join)
 def test_killed_at_ten_random_moments_it_ends_the_same_to_the_bit(tmp_path, rules):
     calm, killed = train(tmp_path / "calm", rules, steps=60), tmp_path / "killed"
     path = killed / "checkpoint.pt"

@@ -22,6 +22,8 @@ SPACE = Space(
     resolution=(12, 16),
 )
 
+DISTILLED = ("sandwich", "in-place-distillation")
+
 
 def shades(n: int = 40, side: int = 12) -> Labelled:
     """n images of four classes, the brighter the higher."""
@@ -31,9 +33,10 @@ def shades(n: int = 40, side: int = 12) -> Labelled:
     return Labelled(ArrayImages("shades", pixels.astype(np.uint8), labels, tuple("abcd")), np.arange(n))
 
 
-def config(rules: tuple[str, ...] = TrainingConfig.rules, **options: object) -> TrainingConfig:
-    """A short training."""
-    return TrainingConfig(rules=rules, **{"steps": 12, "batch_size": 8, "warmup": 2, **options})  # type: ignore[arg-type]
+def config(rules: tuple[str, ...] = DISTILLED, **options: object) -> TrainingConfig:
+    """A short training, at a high rate."""
+    short = {"steps": 12, "batch_size": 8, "warmup": 2, "samples": 1, "lr": 1e-2}
+    return TrainingConfig(rules=rules, **{**short, **options})  # type: ignore[arg-type]
 
 
 def weights_of(supernet: Supernet) -> torch.Tensor:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from metanet.search_spaces import Space
 
 # How `TrainingConfig` trains, which `--help` must not import.
-RULES, STEPS = "sandwich,in-place-distillation", 350
+RULES, STEPS = "sandwich,best-up", 250
 
 
 def data_argument(

@@ -34,13 +34,13 @@ class TrainingConfig:
     """
 
     rules: tuple[str, ...] = DEFAULT
-    steps: int = 350
+    steps: int = 250
     batch_size: int = 64
     micro_batches: int = 1
-    samples: int = 1
+    samples: int = 2
     candidates: int = 3
     bands: int = 4
-    lr: float = 1e-2
+    lr: float = 3e-3
     warmup: int = 10
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
