@@ -29,7 +29,7 @@ import torch
 import truth
 from filelock import FileLock
 from ranked import TRUTHS, ceilings, compared, known, opened, verdict
-from ranking_rules import PASSES, RULES, training
+from ranking_rules import PASSES, RULES, SHORTER, training
 from ranking_tables import SCORES, plotted
 from scipy.stats import kendalltau
 
@@ -109,9 +109,9 @@ def known_seeds(rule: str, own: Data, results: Path) -> list[int]:
 
 
 def finalists(own: Data, results: Path) -> list[str]:
-    """The rules that rank best with the first seed, on the half to choose by."""
-    networks = halves("choose", results)["accuracy"]
-    return sorted(RULES, key=lambda rule: -tau(networks, scores_by(rule, own, results)[SEEDS[0]]))[:FINALISTS]
+    """Of the rules with equal numbers of passes those that rank best with the first seed, on the half to choose by."""
+    networks, equal = halves("choose", results)["accuracy"], [rule for rule in RULES if rule not in SHORTER]
+    return sorted(equal, key=lambda rule: -tau(networks, scores_by(rule, own, results)[SEEDS[0]]))[:FINALISTS]
 
 
 def tau(networks: pd.DataFrame, scores: pd.DataFrame) -> float:
