@@ -121,7 +121,8 @@ def run(case: Case, names: Sequence[str] | None, seeds: Sequence[int], most: int
         )
     done = {(one["sampler"], one["seed"]): one["evaluations"] for one in before}
     keep = allowed(bench, case.limit)
-    work = [(name, seed) for seed in seeds for name in names or (SEVERAL if case.front else NAMES)]
+    able = [name for name in names or NAMES if not case.front or name in SEVERAL]
+    work = [(name, seed) for seed in seeds for name in able]
     for name, seed in track(work, case.name):
         few, short = SLOW.get(name, (len(seeds), most))
         evaluations = min(most, short)
