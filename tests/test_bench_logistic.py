@@ -74,7 +74,7 @@ def test_objectives_equal_scikit_learns_along_the_path(n, d, k, spread):
         assert exact.objective == pytest.approx(best, rel=2e-8)
         np.testing.assert_allclose(eigen.vectors @ exact.weights, weights, atol=2e-3 * np.abs(weights).max())
         ours = objective(eigen.rotated, labels, near.weights.astype(float), near.bias.astype(float), c)
-        assert near.objective == pytest.approx(ours, rel=1e-5)
+        assert near.objective == pytest.approx(ours, rel=3e-5)  # in single precision; some processors were at 1.02e-5
         assert -1e-6 <= ours / best - 1 <= 1e-4 and near.gap <= 1e-4
 
 
