@@ -50,6 +50,7 @@ def genome_of(space: SearchSpace[Any], trial: FrozenTrial) -> Genome | None:
     if GENES in trial.user_attrs:
         return tuple(trial.user_attrs[GENES])
     genes = space.distributions()
+    # Without genes that have a choice, a trial that has just been asked for looks as if all were there.
     if any(name not in trial.params for name in genes) or not (genes or trial.state.is_finished()):
         return None
     indices = [gene.choices.index(trial.params.get(gene.name, gene.choices[0])) for gene in space.genes]

@@ -49,9 +49,8 @@ class Run(Generic[S]):
         self, evaluate: Callable[[Look[S]], Mapping[str, float]], executor: Executor, max_failures: int, bar: Progress
     ) -> None:
         """Proposes, has evaluated and tells until the study is full. Raises MetanetError after so many failures."""
-        failures = dict.fromkeys(
-            self.fidelities, 0
-        )  # in a row; a cheap look that ends well says nothing of dearer ones
+        # In a row, by fidelity: a cheap look that ends well says nothing of dearer ones.
+        failures = dict.fromkeys(self.fidelities, 0)
         bar(len(live(self.study)), self._standing())
         for outcome in executor.map(evaluate, self.looks()):
             reason = self.tell(outcome)
