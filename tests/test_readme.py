@@ -34,7 +34,17 @@ def test_the_ten_lines_run_when_pasted(tmp_path):
     assert first == "torch.Size([1, 10]) 3166411520" and "Cost(macs=" in second
 
 
-@pytest.mark.parametrize("page", sorted(name for name in PAGES if name != "README.md" and blocks(name)))
+LONG = ("models.md", "spaces.md", "gvb.md", "search.md")  # pages that run for half a minute and more
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in sorted(PAGES)
+        if name != "README.md" and blocks(name)
+    ],
+)
 def test_the_python_of_the_pages_runs_when_pasted(page, tmp_path):
     lines = pasted(page, tmp_path)
     if page == "models.md":
