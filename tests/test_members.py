@@ -19,6 +19,9 @@ MEMBERS = metanet.list_models()
 SMALL = {"MN-B4", "MN-B5", "UniNet-B0", "UniNet-B1", "UniNet-B2"}
 MIDDLE = {f"MN-B{i}" for i in range(8, 15)}  # of the same blocks as those that run: on the meta device
 SIZES = [(64, 64), (97, 80)]
+# Random networks of a hundred blocks bring images within a hundredth of their outputs, where the rounding of another
+# order of sums is 1e-4 of what is left (it depends on the processor); a leak or a wrong operator is of order 1.
+DEEP = 1e-3
 
 
 def empty(*shape):
@@ -97,9 +100,7 @@ class TestEveryMemberForReal:
                 y = net.forward_head(maps[-1])
                 assert y.shape == (2, 2) and y.isfinite().all()
                 alone = torch.cat([net(image[None]) for image in x])
-                # An image's output doesn't depend on the others. Random networks of a hundred blocks bring images
-                # within a hundredth of their outputs, where rounding is 1e-4 of what is left; a leak is of order 1.
-                assert apart(alone, y) < 1e-3
+                assert apart(alone, y) < DEEP  # an image's output doesn't depend on the others
 
     @every
     def test_it_comes_back_from_disk(self, net, tmp_path):
@@ -116,8 +117,8 @@ class TestEveryMemberForReal:
     @pytest.mark.parametrize("end", [".onnx", ".pt2"])
     def test_it_is_exported_for_any_batch_and_size(self, net, end, tmp_path):
         done = export(net.eval(), tmp_path / f"net{end}", resolution=64)
-        assert done.input == ("batch", 3, "height", "width") and done.difference < 1e-4
-        assert agrees(net, done.path, (1, 64, 64), (3, 97, 65))
+        assert done.input == ("batch", 3, "height", "width") and done.difference < DEEP
+        assert agrees(net, done.path, (1, 64, 64), (3, 97, 65), within=DEEP)
 
     @pytest.mark.slow
     @small
@@ -125,7 +126,7 @@ class TestEveryMemberForReal:
         with torch.no_grad():
             want = net.eval()(images(64, 64))
             compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
-            assert apart(compiled(images(64, 64)), want) < 1e-4
+            assert apart(compiled(images(64, 64)), want) < DEEP
         torch._dynamo.reset()
 
     @every
