@@ -7,28 +7,27 @@ search(table, lambda row: score(row["op"], row["width"]), constraints="macs <= 1
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import Trial
 
-from metanet.errors import MetanetError, unknown
-from metanet.search_spaces.constraints import METRICS, Constraint, parse_constraints
-from metanet.searchers.additive import Additive, additive
-from metanet.searchers.row import TableGene, TableRow, check_costs
+from metanet.errors import MetanetError
+from metanet.search_spaces.constraints import Constraint, parse_constraints
+from metanet.searchers.additive import Additive
+from metanet.searchers.row import TableGene, TableRow
+from metanet.searchers.table_costs import LISTED, Rows, TableCosts
 
-Rows = NDArray[np.int64]
-
-LISTED = 2**18  # rows of a table that are listed and priced at once; larger tables are drawn from
 BATCH = 2**12  # rows of a rejected draw
 DRAWS = 2**20  # rows drawn before a request counts as one that nothing keeps
 MIXES = 64  # of two parents, until one is feasible
 KEPT = 4  # sets of constraints whose feasible rows are remembered
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,32 +51,7 @@ class ChoiceTable:
     def __post_init__(self) -> None:
         if not self.genes:
             raise MetanetError(f"the table {self.name!r} has no genes: give names with their choices")
-        for metric, parts in (self.costs or {}).items():
-            self._check_metric(metric)
-            for name, values in parts.items():
-                if name not in self.choices:
-                    raise unknown(f"gene in the {metric} of the table {self.name!r}", name, self.choices)
-                check_costs(metric, values)
-                if len(values) != len(self.choices[name]):
-                    raise MetanetError(
-                        f"the {metric} of {name!r} must be one number a choice, got {len(values)} for "
-                        f"{len(self.choices[name])} choices"
-                    )
-        for metric, by_row in (self.row_costs or {}).items():
-            self._check_metric(metric)
-            if self.size > LISTED:
-                raise MetanetError(
-                    f"the {metric} of whole rows can be given for up to {LISTED:,} rows, the table {self.name!r} has "
-                    f"{self.size:,}: give costs by choice"
-                )
-            check_costs(metric, by_row.values())
-            missing = next((key for key in (row.key for row in self._rows(self._listed)) if key not in by_row), None)
-            if missing is not None:
-                raise MetanetError(f"the {metric} of rows must be given for every row, got none for {missing}")
-
-    def _check_metric(self, metric: str) -> None:
-        if metric not in METRICS:
-            raise unknown(f"cost of the table {self.name!r}", metric, METRICS)
+        self.priced(self._none)  # checks the costs
 
     @cached_property
     def genes(self) -> tuple[TableGene, ...]:
@@ -110,20 +84,11 @@ class ChoiceTable:
         if self.size <= LISTED:
             rows = self.allowed(constraints)
             return rows[rng.integers(len(rows), size=n)]
-        return self._drawn(n, parse_constraints(constraints), rng)
+        return self._drawn(n, constraints, rng)
 
     def allowed(self, constraints: str | None = None) -> Rows:
         """(n, genes) all feasible rows, in lexical order. Raises MetanetError where there are none, or too many."""
-        known: dict[str | None, Rows] = self.__dict__.setdefault("_allowed", {})
-        if constraints not in known:
-            rules = parse_constraints(constraints)
-            rows = self._listed[self._keeps(self._listed, rules)]
-            if not len(rows):
-                raise self._nothing(rules)
-            if len(known) >= KEPT:
-                known.pop(next(iter(known)))
-            known[constraints] = rows
-        return known[constraints]
+        return self._remembered("allowed", constraints, self._list)
 
     def neighbours(self, row: Sequence[int] | Rows, constraints: str | None = None) -> Rows:
         """(n, genes) the feasible rows that differ from a row in one gene."""
@@ -132,7 +97,7 @@ class ChoiceTable:
         rows = np.repeat(np.asarray(row, np.int64)[None], len(changed), axis=0)
         at = np.arange(len(changed)), changed
         rows[at] = (rows[at] + steps) % np.array(self.counts)[changed]
-        return np.asarray(rows[self._keeps(rows, parse_constraints(constraints))])
+        return np.asarray(rows[self._keeps(rows, constraints)])
 
     def mutate(self, spec: TableRow, rng: np.random.Generator, constraints: str | None = None) -> TableRow:
         """A feasible row with one gene changed, uniform among these; where there is none any other feasible row."""
@@ -140,7 +105,7 @@ class ChoiceTable:
         if not len(rows) and self.size <= LISTED:
             rows = self.allowed(constraints)
         elif not len(rows):
-            rows = self._drawn(MIXES, parse_constraints(constraints), rng)
+            rows = self._drawn(MIXES, constraints, rng)
         rows = rows[(rows != np.array(spec.indices)).any(1)]
         if not len(rows):
             raise MetanetError(f"the table {self.name!r} holds a single row here: there is nothing to mutate into")
@@ -150,7 +115,7 @@ class ChoiceTable:
         """Each gene of either parent, with equal chances, drawn until the row is feasible; else `a`."""
         picks = rng.integers(0, 2, size=(MIXES, len(self.counts))).astype(bool)
         rows = np.where(picks, a.indices, b.indices)
-        keep = np.flatnonzero(self._keeps(rows, parse_constraints(constraints)))
+        keep = np.flatnonzero(self._keeps(rows, constraints))
         return self._rows(rows[keep[:1]])[0] if len(keep) else a
 
     def encode(self, spec: TableRow) -> Rows:
@@ -175,7 +140,7 @@ class ChoiceTable:
 
     def feasible(self, spec: TableRow, constraints: str | None) -> bool:
         """Whether a row keeps the constraints."""
-        return bool(self._keeps(self.encode(spec)[None], parse_constraints(constraints))[0])
+        return bool(self._keeps(self.encode(spec)[None], constraints)[0])
 
     def price(self, spec: TableRow) -> dict[str, int]:
         """Each cost that the table has."""
@@ -183,14 +148,7 @@ class ChoiceTable:
 
     def priced(self, rows: Rows) -> dict[str, Rows]:
         """(n,) each cost of rows (n, genes)."""
-        found = {metric: np.zeros(len(rows), np.int64) for metric in (*(self.costs or {}), *(self.row_costs or {}))}
-        for metric, parts in (self.costs or {}).items():
-            for column, gene in enumerate(self.genes):
-                if gene.name in parts:
-                    found[metric] += np.array(parts[gene.name], np.int64)[rows[:, column]]
-        for metric, values in self._by_row.items():
-            found[metric] += values[np.ravel_multi_index(tuple(rows.T), self.counts)]
-        return found
+        return self._costs.priced(rows)
 
     def distributions(self) -> dict[str, CategoricalDistribution]:
         """Every gene that has a choice, as Optuna knows it."""
@@ -219,28 +177,21 @@ class ChoiceTable:
             )
         return np.stack(np.unravel_index(np.arange(self.size), self.counts), axis=1).astype(np.int64)
 
+    @property
+    def _none(self) -> Rows:
+        return np.zeros((0, len(self.counts)), np.int64)
+
     @cached_property
-    def _by_row(self) -> dict[str, Rows]:
-        """(size,) each cost of whole rows, in lexical order."""
-        keys = [row.key for row in self._rows(self._listed)] if self.row_costs else []
-        return {m: np.array([by_row[key] for key in keys], np.int64) for m, by_row in (self.row_costs or {}).items()}
+    def _costs(self) -> TableCosts:
+        return TableCosts(self.name, self.genes, self.costs or {}, self.row_costs or {})
 
-    def _keeps(self, rows: Rows, rules: Sequence[Constraint]) -> NDArray[np.bool_]:
-        """(n,) which rows keep all rules."""
-        costs = self.priced(rows) if rules else {}
-        for rule in rules:
-            if rule.metric not in costs:
-                has = f"has {', '.join(costs)}" if costs else "has no costs"
-                raise MetanetError(f"the table {self.name!r} has no {rule.metric} to constrain: it {has}")
-        keep = np.ones(len(rows), bool)
-        for rule in rules:
-            keep &= (costs[rule.metric] >= rule.low) & (costs[rule.metric] <= rule.high)
-        return keep
+    def _keeps(self, rows: Rows, constraints: str | None) -> NDArray[np.bool_]:
+        """(n,) which rows keep the constraints."""
+        return self._costs.keeps(rows, parse_constraints(constraints))
 
-    def _drawn(self, n: int, rules: Sequence[Constraint], rng: np.random.Generator) -> Rows:
-        """(n, genes) rows that keep the rules: drawn by the rule that fewest keep, until so many keep the others."""
-        self._keeps(np.zeros((0, len(self.counts)), np.int64), rules)  # says where it has no such cost
-        solved = min(map(self._solved, rules), key=lambda one: one.share, default=None)
+    def _drawn(self, n: int, constraints: str | None, rng: np.random.Generator) -> Rows:
+        """(n, genes) rows of a large table: drawn by the rule that fewest keep, until so many keep the others, too."""
+        rules, solved = parse_constraints(constraints), self._remembered("solved", constraints, self._solve)
         found: list[Rows] = []
         have = tried = 0
         while have < n:
@@ -248,21 +199,32 @@ class ChoiceTable:
                 rows = np.stack([rng.integers(count, size=BATCH) for count in self.counts], axis=1)
             else:
                 rows = solved.draw(BATCH, rng)
-            found.append(rows[self._keeps(rows, rules)])
+            found.append(rows[self._costs.keeps(rows, rules)])
             have, tried = have + len(found[-1]), tried + BATCH
             if not have and tried >= DRAWS:
                 raise self._nothing(rules)
-        return np.concatenate([np.zeros((0, len(self.counts)), np.int64), *found])[:n]
+        return np.concatenate([self._none, *found])[:n]
 
-    def _solved(self, rule: Constraint) -> Additive:
-        """The rows that keep a rule: without costs of whole rows all are sums. Raises MetanetError for none."""
-        parts = (self.costs or {}).get(rule.metric, {})
-        costs = [np.array(parts.get(gene.name, np.zeros(len(gene.choices))), np.int64) for gene in self.genes]
-        found = additive(costs, rule.low, rule.high)
-        if found.empty:
-            least, most = (sum(int(end(own)) for own in costs) for end in (np.min, np.max))
-            raise MetanetError(f"no row of the table {self.name!r} keeps {rule}: they have {least:_} to {most:_}")
-        return found
+    def _list(self, rules: Sequence[Constraint]) -> Rows:
+        rows = self._listed[self._costs.keeps(self._listed, rules)]
+        if not len(rows):
+            raise self._nothing(rules)
+        return rows
+
+    def _solve(self, rules: Sequence[Constraint]) -> Additive | None:
+        """The rows that keep the rule that fewest keep; None without rules."""
+        self._costs.keeps(self._none, rules)  # says where it has no such cost
+        return min(map(self._costs.solved, rules), key=lambda one: one.share, default=None)
+
+    def _remembered(self, what: str, constraints: str | None, find: Callable[[Sequence[Constraint]], Found]) -> Found:
+        """What `find` makes of constraints: solving them takes longer than drawing, and each draw asks."""
+        known: dict[str | None, Found] = self.__dict__.setdefault(f"_{what}", {})
+        if constraints not in known:
+            found = find(parse_constraints(constraints))
+            if len(known) >= KEPT:
+                known.pop(next(iter(known)), None)
+            known[constraints] = found
+        return known[constraints]
 
     def _nothing(self, rules: Sequence[Constraint]) -> MetanetError:
         """Says what could be attained: the nearest value of a rule that nothing keeps, else that rules collide."""

@@ -20,7 +20,7 @@ ANY_SIZE = ArchSpec(
         StageSpec("mbconv", 1, 16, 2, stride=2, kernel=5),
         StageSpec("fused_mbconv", 1, 16, 2, se=False),
         StageSpec("channel_attention", 2, 24, 2, stride=2, head_dim=8),
-        StageSpec("self_attention", 2, 24, 2, head_dim=8),
+        StageSpec("self_attention", 1, 24, 2, head_dim=8),
     ),
     stem_width=8,
     head_width=24,

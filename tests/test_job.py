@@ -131,6 +131,7 @@ def trained_supernet(folder):
     return supernet
 
 
+@pytest.mark.slow
 def test_winners_and_controls_are_fine_tuned_from_the_supernet(run, inherited):
     supernet = trained_supernet(run)
     assert (inherited / "winner.json").read_bytes() == (run / "winner.json").read_bytes()
@@ -147,6 +148,7 @@ def test_winners_and_controls_are_fine_tuned_from_the_supernet(run, inherited):
     assert len(scratch[0]) == len(scratch[1]) and not scratch[0]["value"].equals(scratch[1]["value"])
 
 
+@pytest.mark.slow
 def test_everything_says_how_the_winners_got_their_weights(run, inherited):
     for folder, words, inherit in (
         (run, "trained from scratch", False),

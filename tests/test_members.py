@@ -1,7 +1,8 @@
 """Every member of the zoo: it runs, learns, costs what torch counts, taps, takes a classifier and comes back from disk;
 a small one of each kind is exported and compiled.
 
-All are built on the meta device for shapes and costs; small ones run for real at small sizes, larger ones if `slow`.
+All are built on the meta device for shapes and costs, those in the middle of the ladder if `slow`; small ones run for
+real at small sizes, larger ones if `slow`.
 """
 
 import pytest
@@ -28,7 +29,7 @@ def empty(*shape):
     return torch.empty(shape, device="meta")
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in MIDDLE)) for n in MEMBERS])
 class TestEveryMemberDescribed:
     def test_maps_and_costs_to_the_integer_at_its_own_resolution(self, name):
         net = metanet.create(name, device="meta").eval()

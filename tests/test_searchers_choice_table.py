@@ -1,6 +1,7 @@
 """A table of choices is a search space: everything by brute force over all rows."""
 
 import itertools
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metanet.errors import MetanetError
-from metanet.searchers import ChoiceTable, SearchSpace, search
+from metanet.searchers import ChoiceTable, SearchSpace, search, table_costs
 from metanet.searchers.additive import UNITS, additive
 from metanet.searchers.table import TableRow
 
@@ -203,6 +204,22 @@ def test_rows_of_a_large_table_are_drawn_uniformly_however_rare() -> None:
     assert ((counts - 100) ** 2 / 100).sum() < 231 + 4 * np.sqrt(2 * 231)
     with pytest.raises(MetanetError, match=r"no row of the table 'large' keeps macs >= 61: they have 0 to 60"):
         table.sample(1, "macs >= 61", seed=0)
+
+
+def test_limits_of_a_large_table_are_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def counted(costs: Any, low: float, high: float) -> Any:
+        asked.append(high)
+        return additive(costs, low, high)
+
+    monkeypatch.setattr(table_costs, "additive", counted)
+    genes = {f"g{i}": (0, 1, 2, 3) for i in range(20)}
+    table = ChoiceTable("large", genes, {"macs": dict.fromkeys(genes, (0, 1, 2, 3))})
+    first = table.sample(5, "macs <= 9", seed=0)
+    table.sample(5, "macs <= 10", seed=0)
+    assert asked == [9, 10] and pickle.loads(pickle.dumps(table)).sample(5, "macs <= 9", seed=0) == first
+    assert table.sample(5, "macs <= 9", seed=0) == first and len(asked) == 2
 
 
 def test_a_table_says_what_is_wrong_with_it() -> None:

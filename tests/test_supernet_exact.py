@@ -52,9 +52,16 @@ def same(supernet, spec, x):
         return torch.equal(y, supernet.extract(spec, stats)(x))
 
 
-@pytest.mark.parametrize("down", [None, *DOWNS])
-@pytest.mark.parametrize("op", OPS)
-@pytest.mark.parametrize("scale", SIDES)
+CASES = [
+    # A large scale differs in sizes alone: each of its operators once, and after every module if `slow`.
+    pytest.param(scale, op, down, marks=[pytest.mark.slow] if scale == "paper" and down else [])
+    for scale in SIDES
+    for op in OPS
+    for down in (None, *DOWNS)
+]
+
+
+@pytest.mark.parametrize("scale, op, down", CASES)
 def test_every_op_after_every_module_evaluates_and_learns_the_same(scale, op, down):
     supernet, x = supernet_of(scale), images(3, SIDES[scale])
     (spec,) = space_of(scale).where(op=(op,), down=(down,)).sample(1, seed=OPS.index(op))
