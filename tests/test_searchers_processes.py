@@ -16,13 +16,28 @@ from test_searchers_table import Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
 from metanet.searchers import InProcess, LocalProcesses, search
-from metanet.searchers.executors import Outcome
+from metanet.searchers.executors import Outcome, processes
 
 SPACE = TableSpace()
 
 
 def outcomes(evaluate: Any, specs: Iterable[Any], **options: Any) -> dict[Any, Outcome[Any]]:
     return {outcome.spec: outcome for outcome in LocalProcesses(**options).map(evaluate, specs)}
+
+
+class Unready:
+    """An evaluator that takes a minute to read."""
+
+    def __reduce__(self) -> Any:
+        return time.sleep, (60,)
+
+
+def test_a_process_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "READY", 0.5)
+    begun = time.monotonic()
+    found = outcomes(Unready(), ["a", "b"], workers=2, timeout=0.25)
+    reason = "its process was not ready after 0.75 s: reading the evaluator takes too long"
+    assert {outcome.reason for outcome in found.values()} == {reason} and time.monotonic() - begun < 30
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def check_timeout(owner: str, timeout: float | None) -> None:
 
 
 def seconds_left(timeout: float | None, evaluation: Running) -> float:
-    """Until the timeout of an evaluation; infinite without one, and before it has begun."""
+    """Until the timeout of an evaluation that is running; infinite without one, and for those that wait."""
     if timeout is None or not evaluation.running:
         return math.inf
     return timeout - (time.monotonic() - evaluation.begun)

@@ -25,6 +25,7 @@ from metanet.searchers.executors.worker import BEGUN, COMMAND
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 TAIL = 400  # characters of what a worker said before it died
+READY = 300.0  # seconds beside the timeout, for a process to start and to read its evaluator
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class LocalProcesses:
     What evaluations print is not shown. Where there are several GPUs each process sees one of them, in turns.
 
     workers  how many processes
-    timeout  seconds after which an evaluation is killed and counts as failed; None: never
+    timeout  seconds after which an evaluation is killed and counts as failed; so does one whose process was not ready
+             300 seconds later still; None: never
     threads  that a process computes with; None shares the cores out evenly
     """
 
@@ -123,7 +125,7 @@ class _Pool(Generic[T]):
                     return outcome
             for worker in self.busy:
                 if self._left(worker) <= 0:
-                    return self._buried(worker, too_long(self.options.timeout))
+                    return self._buried(worker, self._late(worker))
 
     def close(self) -> None:
         """Ends all workers, in the middle of what they do."""
@@ -158,8 +160,18 @@ class _Pool(Generic[T]):
         return Outcome(worker.spec, None, seconds, reason or _cause(worker.process.returncode, said))
 
     def _left(self, worker: _Worker[T]) -> float:
-        """Seconds until the timeout of a worker's evaluation."""
-        return seconds_left(self.options.timeout, worker)
+        """Seconds until the timeout of a worker's evaluation, or until its process is given up."""
+        if self.options.timeout is None or worker.running:
+            return seconds_left(self.options.timeout, worker)
+        return self.options.timeout + READY - (time.monotonic() - worker.begun)
+
+    def _late(self, worker: _Worker[T]) -> str:
+        """The reason of an evaluation that ran out of time."""
+        if worker.running or self.options.timeout is None:
+            return too_long(self.options.timeout)
+        return (
+            f"its process was not ready after {self.options.timeout + READY:g} s: reading the evaluator takes too long"
+        )
 
     def _patience(self) -> float | None:
         """How long the next timeout is away; None where there is none."""
