@@ -11,7 +11,7 @@ from small import SMALL, prices
 import metanet
 from metanet import ArchSpec, MetanetError
 from metanet.search_spaces import Space, StageChoices, load_space, parse_constraints, variation
-from metanet.search_spaces.costs import COUNTED
+from metanet.search_spaces.cost_parts import COUNTED
 from metanet.search_spaces.feasible.planes import Plane, PlaneLayer
 from metanet.search_spaces.feasible.sampler import FeasibleSampler
 
