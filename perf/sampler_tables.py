@@ -1,10 +1,18 @@
 """The tables that tell of the samplers."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 from rows import markdown, note, stored
 
+from metanet.report.chart import Chart, Series
+from metanet.report.plots import Plot
+from metanet.report.style import colours
+from metanet.searchers.samplers import SAMPLERS
+
 COMMAND = "python perf/samplers.py FOLDER"
+OWN = tuple(SAMPLERS)  # names of the library's own
 UNITS = {"regret": "regret", "excess": "excess", "missing": "hypervolume missing"}
 
 
@@ -12,10 +20,10 @@ def samplers() -> str:
     """By table and measure the mean at each budget, and where it is surely more or less than the default one's."""
     about = stored("samplers")
     budgets, default = about["options"]["budgets"], about["options"]["default"]
-    rows = []
+    at, rows = budgets.index(100), []
     for case, measures in about["cases"].items():
         for measure, found in measures.items():
-            for name, told in sorted(found.items(), key=lambda item: (item[0] != default, item[0])):
+            for name, told in sorted(found.items(), key=lambda item: _mean(item[1], at)):
                 cells = {"table": case, "measure": UNITS[measure], "sampler": name, "seeds": told["seeds"]}
                 rows.append(cells | {f"at {n}": _cell(told, i) for i, n in enumerate(budgets)})
     told = f"mean ± half the 95 % interval over seeds; > and < : more and less than {default}, by the paired interval"
@@ -23,24 +31,102 @@ def samplers() -> str:
 
 
 def samplers_short() -> str:
-    """By table the default's first measure at each budget, the best other one at 100, and who is surely better."""
+    """By table the default's mean at each budget, the best other one at 100, and who is surely better."""
     about = stored("samplers")
     budgets, default = about["options"]["budgets"], about["options"]["default"]
     at, rows = budgets.index(100), []
     for case, measures in about["cases"].items():
-        measure, found = next(iter(measures.items()))
-        others = {name: told for name, told in found.items() if name != default and len(told["mean"]) > at}
-        best = min(others, key=lambda name: others[name]["mean"][at][0])
-        better = [name for name, told in found.items() if any(most < 0 for _, _, most in told.get("over default", []))]
-        row = {"table": case, "measure": UNITS[measure], "seeds": found[default]["seeds"]}
-        row |= {f"{default} at {n}": f"{found[default]['mean'][i][0]:.3g}" for i, n in enumerate(budgets)}
-        row |= {"best other at 100": f"{best}: {_cell(others[best], at)}", "surely better": ", ".join(better) or "none"}
-        rows.append(row)
+        for measure, found in measures.items():
+            others = {name: told for name, told in found.items() if name != default and len(told["mean"]) > at}
+            best = min(others, key=lambda name: others[name]["mean"][at][0])
+            row = {"table": case, "measure": UNITS[measure], "seeds": found[default]["seeds"]}
+            row |= {f"{default} at {n}": f"{found[default]['mean'][i][0]:.3g}" for i, n in enumerate(budgets)}
+            row |= {"best other at 100": f"{best}: {_cell(others[best], at)}"}
+            rows.append(row | {"surely better": ", ".join(_better(found, budgets)) or "none"})
     told = (
-        f"means over seeds; the best of the others at 100 evaluations with half its interval, and > where {default} is"
+        f"means over seeds; the best of the others at 100 evaluations with half its interval, and > where {default} is "
+        f"surely better; who is surely better than {default}, and after how many evaluations"
     )
-    command = note(about, COMMAND)
-    return markdown(rows, f"{command}; {told} surely better; who is surely better than {default} at any budget")
+    return markdown(rows, f"{note(about, COMMAND)}; {told}")
+
+
+def samplers_overall() -> str:
+    """By sampler what it lacks, over all tables of one objective, and on how many tables nobody lacks less."""
+    about = stored("samplers")
+    budgets, default = about["options"]["budgets"], about["options"]["default"]
+    cases, shares = _climbed(about), shares_of_random(about)
+    at = budgets.index(100)
+    rows = []
+    for name, share in sorted(shares.items(), key=lambda item: item[1][at] if len(item[1]) > at else 1):
+        own = [found[name] for found in cases]
+        least = [one for one, found in zip(own, cases, strict=True) if _mean(one, at) <= min(_all(found, at))]
+        surely = [one for one in own if len(one.get("over default", [])) > at and one["over default"][at][1] > 0]
+        seeds = {one["seeds"] for one in own}
+        row = {"sampler": name, "seeds": str(min(seeds)) if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"}
+        row |= {f"at {n}": f"{share[i]:.2f}" if i < len(share) else "–" for i, n in enumerate(budgets)}
+        row |= {"least at 100": f"{len(least)} of {len(cases)}"}
+        rows.append(row | {f"surely more than {default} at 100": "–" if name == default else str(len(surely))})
+    told = (
+        "mean over the tables of the regret (of its excess where queries are noisy) as a share of random search's at "
+        "25; on how many tables it is the least of all"
+    )
+    return markdown(rows, f"{note(about, COMMAND)}; {told}")
+
+
+def shares_of_random(about: dict[str, Any]) -> dict[str, list[float]]:
+    """By sampler, of those that ran on every table of one objective: at each budget that all its runs went to, the mean
+    over tables of what it lacks as a share of what random search lacks at the first budget."""
+    cases, shares = _climbed(about), dict[str, list[float]]()
+    for name in sorted(set.intersection(*map(set, cases)) if cases else ()):
+        went = min(len(found[name]["mean"]) for found in cases)
+        parts = [[_mean(found[name], i) / _mean(found["random"], 0) for i in range(went)] for found in cases]
+        shares[name] = [sum(part) / len(part) for part in zip(*parts, strict=True)]
+    return shares
+
+
+def plotted(about: dict[str, Any], path: Path) -> Path:
+    """Draws the shares by the number of evaluations, those of other libraries and of other versions dashed."""
+    budgets, shares = about["options"]["budgets"], shares_of_random(about)
+    names = sorted(shares, key=lambda name: shares[name][min(2, len(shares[name]) - 1)])
+    colour = colours(names)
+    series = [
+        Series(
+            name,
+            budgets[: len(shares[name])],
+            shares[name],
+            colour[name],
+            "joined",
+            marker=i // len(set(colour.values())) + (name not in OWN),
+            dash="" if name in OWN else "dash",
+        )
+        for i, name in enumerate(names)
+    ]
+    labels = "evaluations", "regret, share of random search's at 25"
+    return Plot(Chart(*labels, series, log_x=True, x_ticks=budgets, log_y=True)).save_png(path)
+
+
+def _climbed(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is told of each table of one objective that random search ran on: the regret, or its excess where queries
+    are noisy."""
+    last = [list(measures.values())[-1] for measures in about["cases"].values() if "missing" not in measures]
+    return [found for found in last if "random" in found]
+
+
+def _mean(told: dict[str, Any], i: int) -> float:
+    return float(told["mean"][i][0]) if i < len(told["mean"]) else math.inf
+
+
+def _all(found: dict[str, Any], i: int) -> list[float]:
+    return [_mean(told, i) for told in found.values()]
+
+
+def _better(found: dict[str, Any], budgets: list[int]) -> list[str]:
+    """Who is surely better than the default, with the budgets."""
+    told = {
+        name: [str(n) for n, (_, _, most) in zip(budgets, one.get("over default", []), strict=False) if most < 0]
+        for name, one in found.items()
+    }
+    return [f"{name} ({', '.join(at)})" for name, at in told.items() if at]
 
 
 def _cell(told: dict[str, Any], i: int) -> str:

@@ -18,7 +18,8 @@ true values; the reference point is the worst value and the highest cost of the 
 A sampler that proposes what it proposed before, or what breaks the limit (Optuna's own, which are told of it by
 `trial.set_constraint`), pays an evaluation for it, as its user would. Seeds are shared: equal queries of equal seeds
 see equal runs, so differences are paired. Every run is a row of perf/results/samplers/*.csv, and what is there is not
-run again (after a change of a sampler delete its rows); perf/results/samplers.json sums up all of them.
+run again (after a change of a sampler delete its rows); perf/results/samplers.json sums up all of them, and
+docs/img/samplers.png draws them.
 """
 
 import argparse
@@ -35,6 +36,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 from nas_tables import load
 from sampler_runs import add, stored, summary, tidy
+from sampler_tables import plotted
 from sampling import NAMES, SEVERAL, allowed, missing, regrets, visits
 
 from metanet.runs import fingerprint, manifest, track, write_json
@@ -42,6 +44,7 @@ from metanet.searchers.stores import quiet_optuna
 
 ROOT = Path(__file__).parents[1]
 RESULTS, RUNS = ROOT / "perf" / "results" / "samplers.json", ROOT / "perf" / "results" / "samplers"
+IMAGE = ROOT / "docs" / "img" / "samplers.png"
 BUDGETS = (25, 50, 100, 200)
 DEFAULT = "predictor"  # that the others are compared with
 TASKS = ("class_scene", "class_object", "room_layout", "jigsaw", "segmentsemantic", "normal", "autoencoder")
@@ -151,7 +154,9 @@ def main() -> None:
         for case in chosen:
             run(case, options.samplers, range(part, options.seeds, parts), options.evaluations)
     tidy(RUNS)
-    write_json(RESULTS, manifest({"budgets": BUDGETS, "default": DEFAULT}, **summary(RUNS, DEFAULT)))
+    about = manifest({"budgets": BUDGETS, "default": DEFAULT}, **summary(RUNS, DEFAULT))
+    write_json(RESULTS, about)
+    plotted(about, IMAGE)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from network_tables import members, models
 from proxy_tables import predicted, proxies, proxies_report
 from ranking_tables import ranking, ranking_report, truth
 from rule_tables import rules
-from sampler_tables import samplers, samplers_short
+from sampler_tables import samplers, samplers_overall, samplers_short
 from space_tables import exact, space_costs, space_draws, space_others, spaces
 from speed_tables import basics, forward, latency, limits, precision, supernet
 
@@ -35,6 +35,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "times": times,
     "samplers": samplers,
     "samplers_short": samplers_short,
+    "samplers_overall": samplers_overall,
     "forward": forward,
     "limits": limits,
     "latency": latency,

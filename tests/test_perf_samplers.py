@@ -14,6 +14,7 @@ from metanet.errors import MetanetError
 sys.path.insert(0, str(Path(__file__).parents[1] / "perf"))
 import nas_tables
 import sampler_runs
+import sampler_tables
 import samplers
 import sampling
 
@@ -111,6 +112,25 @@ def test_runs_are_summed_up_with_paired_differences(tmp_path: Path) -> None:
     assert [mean for mean, *_ in found["TPE"]["mean"]] == [4.5, 1.5]  # the second of the two seeds that went so far
     assert found["TPE"]["over default"] == [[1, 1, 1]]
     assert summed["seconds a proposal"]["TPE"] == pytest.approx(0.004)
+
+
+def test_shares_are_those_of_random_search_over_all_tables_and_its_better_ones_are_named(tmp_path: Path) -> None:
+    def told(*means: float, over: float = 0.0) -> dict[str, object]:
+        return {"seeds": 3, "mean": [[mean, mean, mean] for mean in means], "over default": [[over, over, over]]}
+
+    noisy = {"random": told(4, 2), "predictor": told(2, 0), "TPE": told(1, 1, over=-1), "GP": told(3)}
+    cases = {
+        "a": {"regret": {"random": told(9, 9)}, "excess": noisy},
+        "b": {"regret": {"random": told(8, 8), "predictor": told(2, 2), "TPE": told(8, 4), "GP": told(8)}},
+        "c": {"regret": {"predictor": told(1)}},  # nothing to compare with
+        "d": {"missing": {"random": told(1, 1)}},
+    }
+    about = {"options": {"budgets": [25, 100], "default": "predictor"}, "cases": cases}
+    shares = sampler_tables.shares_of_random(about)
+    assert shares == {"GP": [0.875], "TPE": [0.625, 0.375], "predictor": [0.375, 0.125], "random": [1, 0.75]}
+    assert sampler_tables._better(noisy, [25, 100]) == ["TPE (25)"]
+    assert sampler_tables.plotted(about, tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
+    assert sampler_tables.shares_of_random({**about, "cases": {"c": cases["c"]}}) == {}
 
 
 def test_stored_runs_outlive_a_torn_line_and_are_put_in_order(tmp_path: Path) -> None:
