@@ -54,6 +54,10 @@ def test_where_studies_are_kept() -> None:
         (["--executor", "ray", "--cpus", "1.5"], "`cpus` of RayTasks must be from 0 to 1 or a whole number, got 1.5"),
         (["--workers", "0"], "`workers` of LocalProcesses must be a whole number of at least 1, got 0"),
         (["--fidelities", "0.5", "0.1"], "`fidelities` must grow from at least 1/1000 to 1"),
+        (
+            ["--store", "runs/x/study.journal"],
+            "--store takes the address of a database, postgresql://USER@HOST/DATABASE#NAME, got 'runs/x/study.journal'",
+        ),
         (["--store", "mysql://h/d"], "a study is kept in a journal file or in PostgreSQL, got a store of 'mysql'"),
     ],
 )

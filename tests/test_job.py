@@ -16,7 +16,9 @@ import pytest
 import torch
 
 import metanet
+from metanet import MetanetError
 from metanet.cli import main, phases
+from metanet.cli.frozen import check_untested, freeze
 from metanet.cli.job import JobOptions, prepare
 from metanet.pretrain import ExpertConfig
 from metanet.search_spaces import Supernet, load_space
@@ -169,6 +171,28 @@ def test_fine_tuning_that_was_stopped_ends_the_same(run, inherited, tmp_path):
         phases.trained(spec, data, tmp_path / str(seed), epochs=1, seed=seed, start=start)
         mine = inherited / "retrain" / f"{spec.id}-{seed}" / "weights.safetensors"
         assert mine.read_bytes() == (tmp_path / str(seed) / "weights.safetensors").read_bytes()
+
+
+def test_a_tested_run_takes_no_more_trials(run, capsys):
+    before = (run / "search.journal").read_bytes()
+    assert main([*ARGV, "--trials", "5", "--out", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert "was tested after 4 trials, and 5 would choose anew with the test known: take another folder (--out)" in said
+    assert (run / "search.journal").read_bytes() == before
+
+
+def test_winners_are_frozen_once(tmp_path):
+    first, other = load_space("metanet-tiny").sample(2, seed=0)
+    freeze(tmp_path, {"search": first, "random search": other}, 4)
+    before = (tmp_path / "frozen.json").read_bytes()
+    freeze(tmp_path, {"search": first, "random search": other}, 4)
+    check_untested(tmp_path, 3)
+    with pytest.raises(MetanetError, match=r"tested with other winners \(random search changed since\)"):
+        freeze(tmp_path, {"search": first, "random search": first}, 4)
+    assert (tmp_path / "frozen.json").read_bytes() == before
+    (tmp_path / "frozen.json").write_text("[]")
+    with pytest.raises(MetanetError, match=r"frozen.json' is damaged: take another folder \(--out\) to test"):
+        check_untested(tmp_path, 4)
 
 
 def test_both_ways_do_not_share_a_folder(run, capsys):

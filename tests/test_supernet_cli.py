@@ -12,7 +12,7 @@ from metanet.cli import main, parser
 from metanet.cli.family_score import FamilyOptions
 from metanet.cli.job import JobOptions
 from metanet.cli.setting import names_in
-from metanet.cli.supernet import _config, _next
+from metanet.cli.supernet import NUMBERS, _config, _next
 from metanet.data import IMAGES, ArrayImages, load_images
 from metanet.errors import MetanetError
 from metanet.search_spaces import RULES, TrainingConfig
@@ -36,6 +36,13 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli") / "supernet"
     assert main([*SHORT, "--rules", "sandwich, best-up", "--out", str(folder), "--quiet"]) == 0
     return folder
+
+
+def test_help_tells_the_defaults_of_trainings():
+    usual = TrainingConfig()
+    assert {name: number for name, (number, _) in NUMBERS.items()} == {
+        name: getattr(usual, name.replace("-", "_")) for name in NUMBERS
+    }
 
 
 def test_training_writes_everything_and_says_what_to_type_next(run, capsys, monkeypatch):

@@ -137,7 +137,9 @@ def _proxies_arguments(proxies: argparse.ArgumentParser) -> None:
     proxies.add_argument("networks", nargs="+", metavar="NETWORK", help="architectures to score")
     proxies.add_argument("--proxies", metavar="NAME[,NAME]", help="these alone")
     data_argument(proxies, default="mnist-5k")
-    proxies.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (default: %(default)s)")
+    proxies.add_argument(
+        "--batch", type=int, default=64, metavar="N", help="images for each initialisation (default: %(default)s)"
+    )
     proxies.add_argument("--repeats", type=int, default=3, metavar="N", help="initialisations (default: %(default)s)")
     proxies.add_argument("--seed", type=int, default=0, help="of images and initial values (default: %(default)s)")
 

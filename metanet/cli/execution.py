@@ -21,7 +21,7 @@ RAYS = {"address": "ray-address", "cpus": "cpus", "gpus": "gpus"}  # what Ray al
 class Execution:
     """How a job runs its searches.
 
-    executor      one of EXECUTORS; None: processes where `workers` is given, else this process
+    executor      one of EXECUTORS; None: processes where `workers` or `timeout` is given, else this process
     workers       evaluations at once
     timeout       seconds after which an evaluation is killed and counts as failed
     store         postgresql://USER@HOST/DATABASE#NAME, for several hosts; None keeps the studies in the run folder
@@ -42,6 +42,11 @@ class Execution:
     def __post_init__(self) -> None:
         if self.executor is not None and self.executor not in EXECUTORS:
             raise unknown("executor", self.executor, EXECUTORS)
+        if self.store is not None and "://" not in self.store:
+            raise MetanetError(
+                f"--store takes the address of a database, postgresql://USER@HOST/DATABASE#NAME, got {self.store!r}: "
+                "without it the studies are files of the run folder (--out)"
+            )
         given = self._given(("workers", "timeout"))
         if self.executor == "process" and given:
             raise MetanetError(
@@ -78,9 +83,17 @@ def execution_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds where candidates are evaluated and studies are kept."""
     group: _ArgumentGroup = parser.add_argument_group("where it runs")
     group.add_argument(
-        "--executor", metavar="NAME", help=f"{', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]} (default: process)"
+        "--executor",
+        metavar="NAME",
+        help=f"{', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]} (default: process; where --workers or --timeout is given "
+        "processes)",
     )
-    group.add_argument("--workers", type=int, metavar="N", help="candidates to evaluate at once, each in a process")
+    group.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="evaluations at once (default: 2 processes; with ray as many as the cluster has room for)",
+    )
     group.add_argument("--timeout", type=float, metavar="S", help="seconds after which an evaluation counts as failed")
     group.add_argument(
         "--store",

@@ -43,8 +43,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument(
         "--space",
         default="metanet-tiny",
-        help="whose networks are chosen from (default: %(default)s); none: by --evaluate "
-        "only the coefficients of one anchor are chosen, from a small grid",
+        help="whose networks are chosen from (default: %(default)s); `none`: choose the coefficients of one anchor "
+        "alone, from a small grid",
     )
     score.add_argument("--resolution", type=int, help="of the whole family (default: the anchors' own)")
     score.add_argument(
@@ -53,7 +53,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     alone = "; 0: each network is trained alone"
     budget_arguments(score, trials=30, scored="architectures to score a rung", shared=alone)
     score.add_argument("--quiet", action="store_true", help="no progress bars")
-    parser.add_argument("--out", metavar="PATH", help="folder of the family, or with build its file (default: none)")
+    parser.add_argument(
+        "--out",
+        metavar="PATH",
+        help="folder of the family, or with build its file (default: with --evaluate runs/family, else nothing is "
+        "written)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from metanet.bench import Constant, ProbeEvaluator, RawPixels
 from metanet.cli import phases
 from metanet.cli.family_made import write
+from metanet.cli.frozen import check_untested, freeze
 from metanet.cli.phases import Data, data_of, timed
 from metanet.cli.samplers import check_sampler, rung_sampler
 from metanet.cli.setting import space_of
@@ -123,6 +124,7 @@ def run_family_job(options: FamilyOptions, out: str | Path, *, quiet: bool | Non
         rungs_near(space, ladder, options.within, seed=options.seed)  # a rung without networks ends here
     data = data_of(options.data, anchors[0].resolution, options.seed)
     folder = open_run(out)
+    check_untested(folder, options.trials)
     phases.begin(folder, data.images)
     seconds = phases.earlier_seconds(folder)
     if space is not None:
@@ -195,7 +197,7 @@ def _chosen(
     winners = {f"{name}, {chooser}": t.spec for name, r in found.rungs.items() for chooser, t in r.choices.items()}
     with timed(seconds, "retraining"):
         nets, _ = phases.retrained(winners, data, folder, epochs=options.epochs, seeds=options.seeds)
-    phases.freeze(folder, winners)
+    freeze(folder, winners, options.trials)
     with timed(seconds, "testing"):
         right = _tested(winners, nets, data, quiet)
         atomic_write(folder / "scores.csv", _scores(winners, right).to_csv(index=False))

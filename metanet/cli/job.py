@@ -9,6 +9,7 @@ import pandas as pd
 from metanet.bench import score
 from metanet.cli import phases
 from metanet.cli.execution import Execution
+from metanet.cli.frozen import check_untested, freeze
 from metanet.cli.phases import Data, data_of, timed
 from metanet.cli.samplers import check_sampler, sampler_of
 from metanet.cli.setting import space_of
@@ -102,6 +103,7 @@ def run_job(
     execution.made()  # a wrong option ends here
     setting = prepare(options)
     space, data, folder = setting.space, setting.data, open_run(out)
+    check_untested(folder, options.trials)
     phases.begin(folder, data.images)
     seconds = phases.earlier_seconds(folder)
     phases.check_studies((execution.study(folder, "search"), execution.study(folder, "random")), space)
@@ -121,7 +123,7 @@ def run_job(
         start = supernet.extract if options.inherit else None
         again: dict[str, Any] = {"epochs": options.epochs, "seeds": _seeds(options), "start": start}
         nets, histories = phases.retrained(winners, data, folder, **again)
-    phases.freeze(folder, winners)
+    freeze(folder, winners, options.trials)
     with timed(seconds, "testing"):
         cells = score(phases.by_seed(nets), data.task, percents=options.percents)
         atomic_write(folder / "scores.csv", cells.to_csv(index=False))

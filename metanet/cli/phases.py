@@ -1,4 +1,4 @@
-"""Phases that jobs share: shared weights, evaluators, retraining, freezing; each is resumable by itself."""
+"""Phases that jobs share: shared weights, evaluators, retraining; each is resumable by itself."""
 
 import json
 import math
@@ -211,14 +211,6 @@ def retrained(
 def by_seed(nets: Mapping[str, Sequence[MetaNet]]) -> dict[str, MetaNet]:
     """The networks of all winners, as "NAME, seed K"."""
     return {f"{name}, seed {k}": net for name, own in nets.items() for k, net in enumerate(own)}
-
-
-def freeze(folder: Path, winners: Mapping[str, ArchSpec]) -> None:
-    """Writes down who won, once, before the test images are opened for the first time."""
-    path = folder / "frozen.json"
-    if not path.exists():
-        opened = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        write_json(path, {"winners": {n: s.id for n, s in winners.items()}, "test images opened": opened})
 
 
 def about_job(

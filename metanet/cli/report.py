@@ -22,7 +22,9 @@ EXAMPLE = "metanet report runs/demo --out runs/demo/study"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
-    parser.add_argument("study", metavar="STUDY", help="journal file of a search, or run folder of `metanet search`")
+    parser.add_argument(
+        "study", metavar="STUDY", help="journal file, run folder of `metanet search`, or postgresql://…#STUDY"
+    )
     parser.add_argument(
         "--control", metavar="STUDY", help="random search for the same (default: random.journal of the run folder)"
     )
@@ -63,7 +65,8 @@ def _stores(args: argparse.Namespace) -> tuple[str, str | None]:
         return args.study, args.control
     if not (folder / "search.journal").exists():
         raise MetanetError(
-            f"the folder {args.study!r} holds no search.journal: name a run folder of `metanet search`, or a journal"
+            f"the folder {args.study!r} holds no search.journal: name a run folder of `metanet search`, or a journal; "
+            "with --store URL#NAME the studies are URL#NAME-search and URL#NAME-random"
         )
     return str(folder / "search.journal"), args.control or str(folder / "random.journal")
 

@@ -2,7 +2,8 @@
 winner and the winners of two controls (random search, most MACs) from scratch, tests all of them once on images that
 nothing else saw, and writes a report. With --inherit all of them begin with the supernet's weights and are fine-tuned.
 
-Killed at any moment and run again with the same command, it goes on where it was and ends the same.
+Killed at any moment and run again with the same command, it goes on where it was; with one evaluation at a time it
+ends the same. Once tested, a run folder takes no more trials.
 """
 
 import argparse

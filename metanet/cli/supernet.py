@@ -21,7 +21,8 @@ ACTIONS = {
         "train a supernet",
         "Trains a supernet on the images that `metanet search` trains weights on, and writes its\n"
         "checkpoint, history.csv, report.html and PNG files of the plots. `metanet search` with the\n"
-        "same options takes the weights that it finds in the folder `supernet` of its own folder.",
+        "same options takes the weights that it finds in the folder `supernet` of its own folder (there\n"
+        "--steps is --supernet-steps; batch size, samples, candidates, bands and rate must be the defaults).",
         "train --rules sandwich,alpha-divergence,best-up --out runs/search/supernet",
     ),
     "rules": ("the rules by name", "Lists the rules by name: what each does, and the paper it is from.", "rules"),
@@ -31,14 +32,14 @@ ACTIONS = {
         "report runs/search/supernet",
     ),
 }
-# name -> (type, what for); the defaults are those of TrainingConfig
-NUMBERS: Mapping[str, tuple[type, str]] = {
-    "batch-size": (int, "images an update"),
-    "micro-batches": (int, "parts of a batch, each with BatchNorm statistics of its own"),
-    "samples": (int, "random networks an update, beside the largest and the smallest"),
-    "candidates": (int, "of best-up and worst-up, for each random network"),
-    "bands": (int, "of cost, in which cost-band draws and the report tells losses"),
-    "lr": (float, "peak learning rate"),
+# name -> (default, what for): the defaults are those of TrainingConfig, which `--help` must not import
+NUMBERS: Mapping[str, tuple[int | float, str]] = {
+    "batch-size": (64, "images an update"),
+    "micro-batches": (1, "parts of a batch, each with BatchNorm statistics of its own"),
+    "samples": (2, "random networks an update, beside the largest and the smallest"),
+    "candidates": (3, "of best-up and worst-up, for each random network"),
+    "bands": (4, "of cost, in which cost-band draws and the report tells losses"),
+    "lr": (3e-3, "peak learning rate"),
 }
 
 
@@ -66,8 +67,8 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
     how = train.add_argument_group("how")
     rules_argument(how)
     how.add_argument("--steps", type=int, default=STEPS, help=f"updates {default}")
-    for name, (kind, said) in NUMBERS.items():
-        how.add_argument(f"--{name}", type=kind, help=f"{said} (default: that of TrainingConfig)")
+    for name, (usual, said) in NUMBERS.items():
+        how.add_argument(f"--{name}", type=type(usual), help=f"{said} (default: {usual})")
     how.add_argument("--seed", type=int, default=0, help=f"of everything random {default}")
     train.add_argument("--out", default="runs/search/supernet", metavar="DIR", help=f"run folder {default}")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
