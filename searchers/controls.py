@@ -20,7 +20,8 @@ from metanet.searchers.space import S, SearchSpace
 
 @dataclass(frozen=True)
 class Controls(Generic[S]):
-    """The random search, and the architecture with the most MACs among those that it drew (no score is looked at)."""
+    """The random search, and the architecture with the most MACs among those that it drew: no score is looked at, so
+    where there are cheap looks it may be one that was pruned, whose values are NaN."""
 
     random: SearchResult[S]
     most_macs: Scored[S]
@@ -65,7 +66,6 @@ def controls(
         quiet=quiet,
         watch=watch,
     )
-    scored = result.scored
-    if not scored or any("macs" not in one.costs for one in scored):
+    if (dearest := result.dearest) is None:
         raise MetanetError(f"no architecture of {space.name!r} was scored that has MACs: there is nothing to rank by")
-    return Controls(result, max(scored, key=lambda one: one.costs["macs"]))
+    return Controls(result, dearest)

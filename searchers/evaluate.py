@@ -72,7 +72,7 @@ def checked(metrics: object, objectives: Mapping[str, str]) -> dict[str, float]:
     for name, value in metrics.items():
         try:
             values[str(name)] = float(value)
-        except (TypeError, ValueError):
+        except Exception:  # what is asked for a number may be anybody's class
             raise MetanetError(f"the evaluator returned {name} = {value!r}, which is no number") from None
     for name in objectives:
         if not math.isfinite(values[name]):

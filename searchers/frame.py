@@ -13,6 +13,9 @@ from metanet.searchers.looks import STEPS
 from metanet.searchers.measures import scored
 from metanet.searchers.space import Gene
 
+FIRST = ("number", "slot", "state")
+LAST = ("last_fidelity", "last_value", "start", "seconds", "repaired", "answered_by", "reason")
+COLUMNS = (*FIRST, "spec", *LAST)  # of every study; those of objectives, costs and genes are named after them
 WHOLE = ("slot", "repaired", "answered_by")  # may be missing: pandas' nullable integers
 
 
@@ -36,10 +39,10 @@ def frame(study: optuna.Study, genes: Sequence[Gene]) -> pd.DataFrame:
     )
     rows = [_row(trial, objectives, list(costs), genes, list(others)) for trial in trials]
     columns = [
-        *("number", "slot", "state", *objectives, *costs, "spec"),
+        *(*FIRST, *objectives, *costs, "spec"),
         *(f"gene.{gene.name}" for gene in genes),
         *(f"metric.{name}" for name in others),
-        *("last_fidelity", "last_value", "start", "seconds", "repaired", "answered_by", "reason"),
+        *LAST,
     ]
     types: dict[str, Any] = {"number": int, "start": "datetime64[us]"}
     types |= dict.fromkeys((*WHOLE, *costs), "Int64")

@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from metanet.errors import MetanetError
 from metanet.searchers.space import S, SearchSpace
 
 # On a trial, beside Optuna's own parameters (what a sampler suggested):
@@ -25,6 +26,10 @@ OPTIONS = "search"  # what the study belongs to; a search with other options is 
 STOPPED = "stopped"  # why there is nothing more to propose
 
 Genome = tuple[int, ...]
+
+
+class Exhausted(MetanetError):
+    """No architecture could be found that was not proposed before."""
 
 
 def live(study: optuna.Study) -> list[FrozenTrial]:
@@ -58,11 +63,11 @@ def genome_of(space: SearchSpace[Any], trial: FrozenTrial) -> Genome | None:
 
 
 def proposed(space: SearchSpace[Any], study: optuna.Study) -> dict[Genome, FrozenTrial]:
-    """The first trial of every architecture that is complete, failed or being evaluated."""
+    """The first trial of every architecture that was or is evaluated, and not answered."""
     first: dict[Genome, FrozenTrial] = {}
     for trial in live(study):
         key = genome_of(space, trial)
-        if key is not None:
+        if key is not None and ANSWERED_BY not in trial.user_attrs:
             first.setdefault(key, trial)
     return first
 

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Generic
 
 import optuna
@@ -14,7 +15,7 @@ from optuna.trial import FrozenTrial
 from metanet.errors import MetanetError
 from metanet.searchers.cache import EvaluationCache
 from metanet.searchers.evaluate import Evaluator, FunctionEvaluator
-from metanet.searchers.history import live
+from metanet.searchers.history import ANSWERED_BY, live
 from metanet.searchers.space import S
 
 STEPS = 1_000  # of Optuna's steps make the full fidelity
@@ -77,7 +78,11 @@ class AsynchronousHalving(BasePruner):
         if step is None:
             return False
         sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
-        rivals = [sign * one.intermediate_values[step] for one in live(study) if step in one.intermediate_values]
+        rivals = [
+            sign * one.intermediate_values[step]
+            for one in live(study)
+            if step in one.intermediate_values and ANSWERED_BY not in one.user_attrs
+        ]
         better = sum(value > sign * trial.intermediate_values[step] for value in rivals)
         return better >= max(1, math.floor(self.keep * len(rivals)))
 
@@ -90,7 +95,8 @@ def check_growing(fidelities: object) -> None:
     if isinstance(fidelities, str) or not isinstance(fidelities, Iterable):
         raise MetanetError(f"`fidelities` must be several numbers, as (0.1, 0.3, 1.0), got {fidelities!r}")
     shares = list(fidelities)
-    steps = [round(STEPS * share) for share in shares]
+    numbers = all(isinstance(share, Real) and math.isfinite(share) for share in shares)
+    steps = [round(STEPS * share) for share in shares] if numbers else []
     if not steps or shares[-1] != 1 or steps[0] < 1 or sorted(set(steps)) != steps:
         raise MetanetError(
             f"`fidelities` must grow from at least 1/{STEPS} to 1, as (0.1, 0.3, 1.0), got {tuple(shares)}"

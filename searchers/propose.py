@@ -7,6 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from metanet.searchers.history import (
+    ABANDONED,
     ANSWERED_BY,
     COSTS,
     GENES,
@@ -33,11 +34,12 @@ class Proposal(Generic[S]):
     answer: FrozenTrial | None
 
 
-def propose(store: Store, space: SearchSpace[S], constraints: str | None, seed: int) -> Proposal[S]:
+def propose(store: Store, space: SearchSpace[S], constraints: str | None, seed: int) -> Proposal[S] | None:
     """Asks the study's sampler and records what will be evaluated, within a claim of the store.
 
     A native sampler's suggestion is taken as it is. Another sampler's may be infeasible, then the nearest of a pool of
-    feasible ones takes its place; or known, then the study answers.
+    feasible ones takes its place; or known, then the study answers. None where all that it could be is being
+    evaluated: the trial is given up, and its slot is due when one of them has ended.
     """
     study = store.study
     trial = study.ask()
@@ -50,6 +52,10 @@ def propose(store: Store, space: SearchSpace[S], constraints: str | None, seed: 
         pool = space.sample(POOL, constraints, seed=[seed, slot])
         spec, changed = _nearest(space, key, pool, known)
         key = genome(space, spec)
+        if _running(known, key):
+            trial.set_user_attr(ABANDONED, "all that it could be was being evaluated")
+            study.tell(trial, state=TrialState.FAIL)
+            return None
         trial.set_user_attr(REPAIRED, changed)
     answer = known.get(key)
     if answer is not None:

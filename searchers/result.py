@@ -1,5 +1,6 @@
 """What a search found, read from its study."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +63,13 @@ class SearchResult(Generic[S]):
         if not scored:
             raise MetanetError("no architecture of the study was evaluated without failure: see `to_dataframe()`")
         return scored[int(np.argmin(self._losses(scored)[:, 0]))]
+
+    @property
+    def dearest(self) -> Scored[S] | None:
+        """The architecture with the most MACs of all that were scored or pruned, whatever its score (NaN where it was
+        pruned); None where none has MACs."""
+        trial = measures.dearest(measures.evaluations(self.study))
+        return None if trial is None else self._scored(trial)
 
     @property
     def front(self) -> list[Scored[S]]:
@@ -156,7 +164,8 @@ class SearchResult(Generic[S]):
 
     def _scored(self, trial: FrozenTrial) -> Scored[S]:
         attrs = trial.user_attrs
-        values = dict(zip(self.objectives, trial.values, strict=True))
+        numbers = trial.values if measures.scored(trial) else [math.nan] * len(self.objectives)
+        values = dict(zip(self.objectives, numbers, strict=True))
         return Scored(
             trial.number, self.space.decode(attrs[history.GENES]), values, attrs[history.METRICS], attrs[history.COSTS]
         )

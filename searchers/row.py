@@ -16,11 +16,11 @@ class TableGene:
     choices: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        if not self.choices or len(set(self.choices)) < len(self.choices):
-            raise MetanetError(f"the choices of {self.name!r} must be distinct and at least one, got {self.choices}")
         for value in self.choices:
             if not isinstance(value, str | int | float | bool | None):
                 raise MetanetError(f"a choice of {self.name!r} must be a text, a number or None, got {value!r}")
+        if not self.choices or len(set(self.choices)) < len(self.choices):
+            raise MetanetError(f"the choices of {self.name!r} must be distinct and at least one, got {self.choices}")
 
 
 @dataclass(frozen=True)

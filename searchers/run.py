@@ -11,11 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metanet.errors import MetanetError
 from metanet.searchers.executors import Executor, Outcome, judged
-from metanet.searchers.history import METRICS, REASON, SECONDS, STOPPED, complete, live
+from metanet.searchers.history import METRICS, REASON, SECONDS, STOPPED, Exhausted, complete, live
 from metanet.searchers.looks import FULL, Look
 from metanet.searchers.progress import Progress
 from metanet.searchers.propose import propose
-from metanet.searchers.samplers import Exhausted
 from metanet.searchers.space import S, SearchSpace
 from metanet.searchers.stores import Store
 
@@ -67,15 +66,20 @@ class Run(Generic[S]):
     def looks(self) -> Iterator[Look[S] | None]:
         """What to evaluate: further looks at what stays in the race, before new architectures; None where that
         depends on evaluations that are running."""
+        nothing = False  # new could be proposed, until an evaluation that is running has ended
         while True:
             if self.next:
                 yield self.next.popleft()
-            elif not self._full:
-                self._propose()
-            elif self.running and (self.store.shared or len(self.fidelities) > 1):
+            elif not self._full and not nothing:
+                nothing = not self._propose()
+            elif self.running and (nothing or self.store.shared or len(self.fidelities) > 1):
                 yield None
+                nothing = False
             elif self.store.others():
                 time.sleep(POLL)  # one of them may die, and leave its trial to us
+                nothing = False
+            elif nothing:
+                nothing = False  # what it waited for has ended
             elif self._full:
                 return
 
@@ -98,22 +102,29 @@ class Run(Generic[S]):
 
     @property
     def _full(self) -> bool:
-        return STOPPED in self.study.user_attrs or len(live(self.study)) >= self.trials
+        begun = sum(trial.state is not TrialState.WAITING for trial in live(self.study))  # a user's may be enqueued
+        return STOPPED in self.study.user_attrs or begun >= self.trials
 
-    def _propose(self) -> None:
-        """A new architecture to look at, or the answer to a known one."""
+    def _propose(self) -> bool:
+        """Has a new architecture looked at, or answers for a known one; False where that must wait for evaluations
+        that are running."""
         try:
             with self.store.claim():
                 if self._full:  # by what others proposed meanwhile
-                    return
+                    return True
                 proposal = propose(self.store, self.space, self.constraints, self.seed)
+                if proposal is None:
+                    return False
                 self.running[proposal.spec] = proposal.trial
                 if proposal.answer is not None:
                     self._answer(proposal.spec, proposal.answer)
                 else:
                     self.next.append(Look(proposal.spec, self.fidelities[0]))
         except Exhausted as end:
+            if self.running or self.store.others():  # should one of them be lost, its architecture is due again
+                return False
             self.study.set_user_attr(STOPPED, str(end))
+        return True
 
     def _judge(self, look: Look[S], trial: optuna.Trial, values: list[float]) -> None:
         """Ends a trial after its last look, or where it falls behind; else another look is due."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.samplers import BaseSampler
 
 from metanet.errors import MetanetError, check_whole, unknown
@@ -12,6 +12,7 @@ from metanet.searchers.cache import cache_in
 from metanet.searchers.definition import remember, remembered
 from metanet.searchers.evaluate import Evaluator, as_evaluator
 from metanet.searchers.executors import Executor, InProcess
+from metanet.searchers.frame import COLUMNS
 from metanet.searchers.history import OPTIONS
 from metanet.searchers.looks import FULL, AsynchronousHalving, Looking, check_fidelities, check_growing
 from metanet.searchers.progress import Watch, progress
@@ -131,6 +132,10 @@ def _check_arguments(objectives: Mapping[str, str], trials: int, seed: int, max_
     for name, direction in objectives.items():
         if not isinstance(name, str):
             raise MetanetError(f"an objective must be named by a text, got {name!r}")
+        if name in COLUMNS:
+            raise MetanetError(
+                f"an objective cannot be named {name!r}, as a column of every study's table is: rename it"
+            )
         if direction not in DIRECTIONS:
             raise unknown(f"direction of the objective {name!r}", direction, DIRECTIONS)
     for name, value, low in (("trials", trials, 1), ("seed", seed, 0), ("max_failures", max_failures, 1)):
@@ -144,6 +149,11 @@ def _check_kinds(constraints: object, executor: object, fidelities: Sequence[flo
         raise MetanetError(f"`executor` must be one of the executors, as LocalProcesses(workers=4), got {executor!r}")
     if not isinstance(pruner, BasePruner | None):
         raise MetanetError(f"`pruner` must be one of Optuna's pruners, or None, got {pruner!r}")
+    if isinstance(pruner, HyperbandPruner):
+        raise MetanetError(
+            "HyperbandPruner hides from the sampler what its other brackets saw, and it would be proposed again: "
+            "take AsynchronousHalving(), SuccessiveHalvingPruner() or another one"
+        )
     check_growing(fidelities)
     if pruner is not None and len(fidelities) == 1:
         raise MetanetError("a pruner decides between fidelities, and there is one: give several, as (0.1, 0.3, 1.0)")

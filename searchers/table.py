@@ -7,7 +7,7 @@ search(table, lambda row: score(row["op"], row["width"]), constraints="macs <= 1
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -49,6 +49,9 @@ class ChoiceTable:
     row_costs: Mapping[str, Mapping[tuple[Any, ...], int]] | None = None
 
     def __post_init__(self) -> None:
+        for name, values in self.choices.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise MetanetError(f"the choices of {name!r} must be several values, as (8, 16), got {values!r}")
         if not self.genes:
             raise MetanetError(f"the table {self.name!r} has no genes: give names with their choices")
         self.priced(self._none)  # checks the costs

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.pruners import NopPruner
+from optuna.pruners import HyperbandPruner, NopPruner
 from test_searchers_table import Recorder, Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
@@ -82,6 +82,11 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path
         ({"sampler": "evolutoin"}, "unknown sampler 'evolutoin': did you mean 'evolution'"),
         ({"objectives": {"accuracy": "max"}}, "unknown direction of the objective 'accuracy' 'max'"),
         ({"objectives": {}}, "`objectives` must be names with directions"),
+        ({"objectives": {"seconds": "minimize"}}, "an objective cannot be named 'seconds', as a column of every study"),
+        (
+            {"pruner": HyperbandPruner(), "fidelities": (0.1, 1.0)},
+            "HyperbandPruner hides from the sampler what its other brackets saw",
+        ),
         ({"trials": 0}, "`trials` must be a whole number of at least 1, got 0"),
         ({"trials": 2.5}, "`trials` must be a whole number of at least 1, got 2.5"),
         ({"seed": -1}, "`seed` must be a whole number of at least 0, got -1"),

@@ -188,6 +188,8 @@ def test_an_answered_trial_ends_as_the_first_one_did(tmp_path: Path) -> None:
         ({"fidelities": (0.3, 0.1, 1.0)}, "`fidelities` must grow from at least 1/1000 to 1, as (0.1, 0.3, 1.0), got"),
         ({"fidelities": (0.1, 0.5)}, "`fidelities` must grow"),
         ({"fidelities": ()}, "`fidelities` must grow"),
+        ({"fidelities": (float("nan"), 1.0)}, "`fidelities` must grow"),
+        ({"fidelities": ("a", 1.0)}, "`fidelities` must grow"),
         ({"fidelities": (0.0001, 1.0)}, "`fidelities` must grow"),
         ({"evaluate": score}, "'test_searchers_table.score' does not: give an object with a `fingerprint`"),
         (
@@ -220,6 +222,18 @@ def test_halving_by_brute_force(values: list[int], keep: float) -> None:
         frozen = study.get_trials(deepcopy=False)[i]
         places = max(1, int(keep * (i + 1) + 1e-12))
         assert AsynchronousHalving(keep).prune(study, frozen) == (sum(v > value for v in values[: i + 1]) >= places)
+
+
+def test_an_answer_is_no_rival() -> None:
+    study = optuna.create_study(direction="maximize")
+    for value, answered in ((0.5, False), (0.9, False), (0.9, True), (0.9, True), (0.7, False), (0.8, False)):
+        trial = study.ask()
+        trial.report(value, 100)
+        if answered:
+            trial.set_user_attr("answered_by", 1)
+    # 0.8 is the second of four, 0.9 ahead: half of four is two. With the answers three would be ahead of it.
+    assert not AsynchronousHalving(0.5).prune(study, study.get_trials(deepcopy=False)[-1])
+    assert AsynchronousHalving(0.5).prune(study, study.get_trials(deepcopy=False)[0])
 
 
 def test_a_table_with_cheap_looks_finds_the_same_best_for_less() -> None:

@@ -116,8 +116,11 @@ def test_studies_share_one_reference_and_one_whole() -> None:
 
 def test_the_bigger_the_better_takes_the_largest_draw() -> None:
     told = [Told("failed", macs=99), Told("scored", [0.5], macs=10), Told("scored", [0.7], macs=5)]
-    told += [Told("pruned", [0.9], macs=50), Told("scored", [0.6], macs=20)]
-    assert measures.dearest_so_far(study_of(told))["accuracy"].fillna(-1).tolist() == [-1, 0.5, 0.5, 0.5, 0.6]
+    told += [Told("scored", [0.6], macs=20), Told("pruned", [0.9], macs=50), Told("scored", [0.8], macs=40)]
+    told += [Told("scored", [0.4], macs=60)]
+    # The one that failed is none; the one that was pruned is, though its score in full is not known.
+    found = measures.dearest_so_far(study_of(told))["accuracy"].fillna(-1).tolist()
+    assert found == [-1, 0.5, 0.5, 0.6, -1, -1, 0.4]
     assert measures.dearest_so_far(study_of([Told("scored", [0.5])]))["accuracy"].isna().all()
 
 
@@ -170,6 +173,15 @@ def test_a_gene_that_never_varied_has_no_importance() -> None:
     found = measures.importances([study_of(told)], genes)
     assert list(found.index) == ["a", "b", "fixed"]
     assert math.isnan(found["accuracy"]["fixed"]) and found["accuracy"]["a"] > 0.9
+
+
+def test_importances_of_many_architectures_are_those_of_a_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "MOST", 60)
+    told = [Told("scored", [3.0 * a + b], genes=(a, b)) for a in range(9) for b in range(9)]
+    genes = [Named(name, tuple(range(9))) for name in "ab"]
+    found = measures.importances([study_of(told)], genes)["accuracy"]
+    assert found.equals(measures.importances([study_of(told)], genes)["accuracy"])
+    assert found.sum() == pytest.approx(1) and found["a"] == pytest.approx(0.9, abs=0.1)
 
 
 def test_importances_need_architectures_and_differences() -> None:

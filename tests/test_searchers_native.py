@@ -301,6 +301,12 @@ FOREIGN: list[Callable[[], optuna.samplers.BaseSampler]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_sampler_that_repeats_nothing_by_itself_is_not_wrapped() -> None:
+    with pytest.raises(MetanetError, match="BruteForceSampler repeats nothing by itself: give it to `search` without"):
+        RepeatFree(sampler=optuna.samplers.BruteForceSampler())
+
+
 @pytest.mark.parametrize("make", FOREIGN)
 def test_a_wrapped_sampler_repeats_nothing_and_keeps_the_constraints(
     make: Callable[[], optuna.samplers.BaseSampler], tmp_path: Path

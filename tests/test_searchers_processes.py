@@ -25,6 +25,22 @@ def outcomes(evaluate: Any, specs: Iterable[Any], **options: Any) -> dict[Any, O
     return {outcome.spec: outcome for outcome in LocalProcesses(**options).map(evaluate, specs)}
 
 
+def test_a_worker_that_replaces_a_dead_one_sees_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(processes, "COMMAND", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    found = outcomes(len, ["a", "b", "c", "d"], workers=1)
+    assert {outcome.reason for outcome in found.values()} == {"its process ended with status 0; it said last: 4"}
+    with processes._pool(LocalProcesses(2), b"") as pool:
+        pool.start("a")
+        pool.start("b")
+        assert [worker.gpu for worker in pool.busy] == [0, 1]
+        pool.ended()
+        (left,) = pool.busy
+        pool.start("c")
+        assert pool.busy[1].gpu == 1 - left.gpu
+
+
 class Unready:
     """An evaluator that takes a minute to read."""
 

@@ -69,7 +69,7 @@ class FamilyOptions:
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
-        phases.check_budget(self.trials, self.retrain_seeds)
+        phases.check_budget(self.trials, self.retrain_seeds, self.epochs, self.seed)
         TrainingConfig(rules=self.rules)
         if len(self.anchors) not in (1, 2):
             raise MetanetError(f"a family has one anchor or two, got {len(self.anchors)}")

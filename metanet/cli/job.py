@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from metanet.bench import score
+from metanet.bench.cells.plan import check_request
 from metanet.cli import phases
 from metanet.cli.execution import Execution
 from metanet.cli.frozen import check_untested, freeze
@@ -45,7 +46,8 @@ class JobOptions:
     fidelities: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        phases.check_budget(self.trials, self.retrain_seeds)
+        phases.check_budget(self.trials, self.retrain_seeds, self.epochs, self.seed)
+        check_request("linear", self.percents, _seeds(self))
         check_sampler(self.sampler, self.proxies)
         TrainingConfig(rules=self.rules)
         check_growing(self.fidelities)

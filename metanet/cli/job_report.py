@@ -106,15 +106,28 @@ def _about(outcome: Outcome) -> str:
     sizes = ", ".join(f"{len(ids):,} for {name}" for name, ids in parts.items())
     besides = f" (which learnt from {', '.join(options.proxies)}, too)" if options.proxies else ""
     once = " (one supernet: intervals over seeds do not know another)" if options.inherit else ""
+    looked = {name: _looked_at(one) for name, one in (("own", outcome.result), ("random", outcome.controls.random))}
     return (
-        f"{options.trials} of {outcome.setting.space.size:,} architectures were scored by {options.sampler}{besides}, "
-        f"as many by random search. The score is {phases.CLIMBED_WORDS}, "
+        f"Of {outcome.setting.space.size:,} architectures {looked['own']} by {options.sampler}{besides}, by random "
+        f"search {looked['random']}. The score is {phases.CLIMBED_WORDS}, "
         f"with weights shared in a supernet of {options.supernet_steps} steps ({', '.join(options.rules)}); "
         "winners are "
         f"{training_words(options)}, those of the controls alike{once}. Images are disjoint: {sizes}. The test images "
         "were opened after all winners were frozen (frozen.json). The control “most MACs” is the dearest architecture "
         "that the random search drew."
     )
+
+
+def _looked_at(result: SearchResult[ArchSpec]) -> str:
+    """How many architectures were scored, and how many began and were not."""
+    states = result.to_dataframe()["state"].value_counts()
+    told = [f"{states.get('COMPLETE', 0)} were scored"]
+    told += [
+        f"{states[state]} {words}"
+        for state, words in (("PRUNED", "fell behind"), ("FAIL", "failed"))
+        if state in states
+    ]
+    return ", ".join(told)
 
 
 def _plots(outcome: Outcome) -> dict[str, Plot]:

@@ -17,7 +17,7 @@ from metanet.bench import ProbeEvaluator, Task, evaluator
 from metanet.blocks.initial import Init
 from metanet.cli.setting import batch_of, images_of, split
 from metanet.data import Ids, ImageSource, Labelled, ids_sha256
-from metanet.errors import MetanetError
+from metanet.errors import MetanetError, check_whole
 from metanet.model import MetaNet
 from metanet.pretrain import ExpertClassification, ExpertConfig
 from metanet.runs import fingerprint, manifest, write_json
@@ -75,8 +75,10 @@ def begin(folder: Path, images: ImageSource) -> None:
         )
 
 
-def check_budget(trials: int, retrain_seeds: int) -> None:
-    """Raises MetanetError for what no job can be run with."""
+def check_budget(trials: int, retrain_seeds: int, epochs: int, seed: int) -> None:
+    """Raises MetanetError for what no job can be run with, before it has worked for hours."""
+    check_whole("seed", seed, 0)
+    ExpertConfig(epochs=epochs)
     if retrain_seeds < 2:
         raise MetanetError(
             f"`retrain_seeds` must be at least 2, got {retrain_seeds}: intervals over seeds need that many"

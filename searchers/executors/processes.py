@@ -91,6 +91,7 @@ class _Worker(Generic[T]):
     process: "subprocess.Popen[bytes]"
     pipe: Connection
     said: IO[bytes]
+    gpu: int = 0  # which of several it sees
     spec: T | None = None
     begun: float = 0.0  # when the evaluation was handed over, later when it began
     running: bool = False  # whether it has begun
@@ -102,7 +103,6 @@ class _Pool(Generic[T]):
     evaluator: IO[bytes]
     idle: list[_Worker[T]] = field(default_factory=list)
     busy: list[_Worker[T]] = field(default_factory=list)
-    made: int = 0
 
     @property
     def room(self) -> bool:
@@ -181,6 +181,7 @@ class _Pool(Generic[T]):
     def _worker(self) -> _Worker[T]:
         if os.name != "posix":
             raise MetanetError("several processes need a POSIX system: evaluate in one process, or by Ray")
+        gpu = self._freest()
         own, its = Pipe()
         said = tempfile.TemporaryFile()  # noqa: SIM115  # closed where the worker is buried
         handles = (its.fileno(), self.evaluator.fileno())
@@ -191,20 +192,24 @@ class _Pool(Generic[T]):
             stdout=said,
             stderr=said,
             start_new_session=True,  # Ctrl-C is the driver's to answer, and a kill takes the worker's children, too
-            env={**os.environ, **self._environment()},
+            env={**os.environ, **self._environment(gpu)},
         )
         its.close()
-        self.made += 1
-        return _Worker(process, own, said)
+        return _Worker(process, own, said, gpu)
 
-    def _environment(self) -> dict[str, str]:
+    def _freest(self) -> int:
+        """The GPU that the fewest workers see, of those the first: that of a worker that died."""
+        taken = [worker.gpu for worker in (*self.idle, *self.busy)]
+        return min(range(max(1, torch.cuda.device_count())), key=taken.count)
+
+    def _environment(self, gpu: int) -> dict[str, str]:
         """Threads, and one GPU of several."""
         threads = self.options.threads or max(1, (os.cpu_count() or 1) // self.options.workers)
         found = dict.fromkeys(THREADS, str(threads))
         count = torch.cuda.device_count()
         if count > 1:
             known = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
-            found["CUDA_VISIBLE_DEVICES"] = known[self.made % count]
+            found["CUDA_VISIBLE_DEVICES"] = known[gpu]
         return found
 
 

@@ -130,8 +130,10 @@ class Comparison:
         }
         found = {name: min(own, key=lambda t: sign * t.values[at]) for name, own in drawn.items() if own}
         if RANDOM in found and self.largest is not None:
-            priced = [t for t in drawn[RANDOM] if "macs" in t.user_attrs.get(history.COSTS, {})]
-            found[LARGEST] = max(priced, key=lambda t: t.user_attrs[history.COSTS]["macs"])
+            looked = measures.evaluations(self.studies[RANDOM])[: self.budget]
+            dearest = measures.dearest(looked)
+            if dearest is not None and measures.scored(dearest):  # else it was pruned: there is no score to show
+                found[LARGEST] = dearest
         return found
 
 

@@ -1,8 +1,9 @@
 """What proposes. Native samplers propose feasible, canonical architectures that were never proposed before."""
 
+from metanet.searchers.history import Exhausted
 from metanet.searchers.samplers.aging_evolution import AgingEvolution
 from metanet.searchers.samplers.local_search import LocalSearch
-from metanet.searchers.samplers.native import Exhausted, NativeSampler
+from metanet.searchers.samplers.native import NativeSampler
 from metanet.searchers.samplers.pareto_evolution import ParetoEvolution
 from metanet.searchers.samplers.policy_gradient import PolicyGradient
 from metanet.searchers.samplers.predictor_guided import PredictorGuided

@@ -13,14 +13,10 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from metanet.errors import MetanetError, check_whole
-from metanet.searchers.history import genome, proposed, slot_of
+from metanet.searchers.history import Exhausted, genome, proposed, slot_of
 from metanet.searchers.space import SearchSpace
 
 DRAWS = (1, 8, 64, 512, 4096)  # architectures drawn at once, until one of them is new
-
-
-class Exhausted(MetanetError):
-    """No architecture could be found that was not proposed before."""
 
 
 @dataclass(frozen=True, kw_only=True)

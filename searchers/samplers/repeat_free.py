@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler, BruteForceSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from metanet.errors import MetanetError
 from metanet.searchers.history import Genome, genome, live
 from metanet.searchers.samplers.native import NativeSampler
 from metanet.searchers.samplers.told import neighbours
@@ -28,6 +29,10 @@ class RepeatFree(NativeSampler):
     """
 
     sampler: BaseSampler = field(default_factory=TPESampler)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sampler, BruteForceSampler):
+            raise MetanetError("BruteForceSampler repeats nothing by itself: give it to `search` without RepeatFree")
 
     def candidates(self, space: SearchSpace[Any], study: optuna.Study, slot: int) -> Iterator[Any]:
         """What the sampler suggests, then the neighbours of its last suggestion, then others, nearest first."""

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from metanet.search_spaces.space import Space
 from metanet.search_spaces.union import Union
 from metanet.search_spaces.variation import feasible_neighbours
-from metanet.searchers.history import Genome, genome, genome_of, live
+from metanet.searchers.history import ANSWERED_BY, Genome, genome, genome_of, live
 from metanet.searchers.space import SearchSpace
 from metanet.searchers.table import ChoiceTable
 
@@ -76,7 +76,7 @@ def _gains(trials: Sequence[FrozenTrial]) -> dict[int, float]:
     """By step, how much more the trials that passed it had in the end, on average."""
     found: dict[int, list[float]] = {}
     for trial in trials:
-        if trial.state is TrialState.COMPLETE and trial.intermediate_values:
+        if trial.state is TrialState.COMPLETE and ANSWERED_BY not in trial.user_attrs:
             for step, value in trial.intermediate_values.items():
                 found.setdefault(step, []).append(trial.values[0] - value)
     return {step: float(np.mean(values)) for step, values in found.items()}

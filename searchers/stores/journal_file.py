@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from metanet.errors import MetanetError
-from metanet.searchers.history import GENES, METRICS, OPTIONS
+from metanet.searchers.history import GENES, METRICS, OPTIONS, Exhausted
 from metanet.searchers.stores.journal import Journal
 from metanet.searchers.stores.store import abandon, check_options, make_study
 
@@ -32,7 +32,9 @@ class JournalStore:
 
     study: optuna.Study
     journal: Journal
+    storage: JournalStorage
     shared: bool = False
+    own: set[int] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -43,12 +45,21 @@ class JournalStore:
         """One write."""
         return self.journal.batch()
 
-    def claim(self) -> AbstractContextManager[None]:
-        """One write: nobody else proposes."""
-        return self.journal.batch()
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """One write: nobody else proposes. A trial for which nothing could be proposed is given up."""
+        with self.journal.batch():
+            try:
+                yield
+            except Exhausted as end:
+                running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+                lost = [trial for trial in running if trial.number not in self.own]
+                abandon(self.storage, self.storage.get_study_id_from_name(STUDY), lost, str(end))
+                raise
 
     def mine(self, trial: optuna.Trial) -> None:
-        """Every trial is."""
+        """Tells it from one for which nothing could be proposed."""
+        self.own.add(trial.number)
 
     def others(self) -> int:
         """None."""
@@ -79,7 +90,7 @@ def open_journal(
         study = optuna.load_study(study_name=STUDY, storage=storage, sampler=sampler, pruner=pruner)
         try:
             _abandon(journal, storage, "its process ended before the result was told")
-            yield JournalStore(study, journal)
+            yield JournalStore(study, journal, storage)
         finally:
             if journal.failure is None:
                 _abandon(journal, storage, "the search ended before the result was told")

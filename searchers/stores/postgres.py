@@ -134,12 +134,19 @@ def read_postgres(store: str) -> optuna.Study:
 
 
 def has_postgres(store: str) -> bool:
-    """Whether there is a study of that name. Raises MetanetError where the database cannot be reached."""
+    """Whether there is a study of that name; one whose making was interrupted is none, for it is made anew.
+
+    Raises MetanetError where the database cannot be reached.
+    """
     url, name = _address(store)
     with _reached(url, name), _connected(url) as connection:
         if not inspect(connection).has_table("studies"):
             return False
-        query = text("SELECT count(*) FROM studies WHERE study_name = :name")
+        query = text(
+            "SELECT count(*) FROM studies AS study WHERE study_name = :name AND ("
+            "EXISTS (SELECT 1 FROM study_user_attributes AS own WHERE own.study_id = study.study_id) OR "
+            "EXISTS (SELECT 1 FROM trials WHERE trials.study_id = study.study_id))"
+        )
         return bool(connection.execute(query, {"name": name}).scalar_one())
 
 
