@@ -77,16 +77,9 @@ def search(
         chosen.check_objectives(len(objectives))
         chosen = chosen.bound(space, constraints, seed)
     space.sample(1, constraints, seed=seed)  # what cannot be kept is said before anything is written
-    options: dict[str, Any] = {
-        "space": space.name,
-        "space_fingerprint": space.fingerprint,
-        "constraints": constraints,
-        "objectives": dict(objectives),
-        "sampler": str(chosen),
-        "seed": seed,
-        "evaluator": evaluator.fingerprint,
-        **_racing(fidelities, pruner),
-    }
+    options = {"objectives": dict(objectives), "constraints": constraints, "sampler": str(chosen), "seed": seed}
+    options |= {"space": space.name, "space_fingerprint": space.fingerprint, "evaluator": evaluator.fingerprint}
+    options |= _racing(fidelities, pruner)
     looking = Looking(evaluator, None if cache is None else cache_in(cache, space, evaluator))
     with quiet_optuna(), open_study(store, options, chosen, pruner) as opened:
         with opened.claim():

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -47,6 +47,7 @@ class ChoiceTable:
     choices: Mapping[str, Sequence[Any]]
     costs: Mapping[str, Mapping[str, Sequence[int]]] | None = None
     row_costs: Mapping[str, Mapping[tuple[Any, ...], int]] | None = None
+    _costs: TableCosts = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, values in self.choices.items():
@@ -54,17 +55,17 @@ class ChoiceTable:
                 raise MetanetError(f"the choices of {name!r} must be several values, as (8, 16), got {values!r}")
         if not self.genes:
             raise MetanetError(f"the table {self.name!r} has no genes: give names with their choices")
-        self.priced(self._none)  # checks the costs
+        object.__setattr__(self, "_costs", TableCosts(self.name, self.genes, self.costs or {}, self.row_costs or {}))
 
     @cached_property
     def genes(self) -> tuple[TableGene, ...]:
         """The rows of the table, in the order in which they were given."""
         return tuple(TableGene(name, tuple(values)) for name, values in self.choices.items())
 
-    @cached_property
+    @property
     def counts(self) -> tuple[int, ...]:
         """How many choices each gene has."""
-        return tuple(len(gene.choices) for gene in self.genes)
+        return self._costs.counts
 
     @property
     def size(self) -> int:
@@ -183,10 +184,6 @@ class ChoiceTable:
     @property
     def _none(self) -> Rows:
         return np.zeros((0, len(self.counts)), np.int64)
-
-    @cached_property
-    def _costs(self) -> TableCosts:
-        return TableCosts(self.name, self.genes, self.costs or {}, self.row_costs or {})
 
     def _keeps(self, rows: Rows, constraints: str | None) -> NDArray[np.bool_]:
         """(n,) which rows keep the constraints."""

@@ -20,6 +20,7 @@ from metanet import MetanetError
 from metanet.cli import main, phases
 from metanet.cli.frozen import check_untested, freeze
 from metanet.cli.job import JobOptions, prepare
+from metanet.cli.job_report import marks_of
 from metanet.pretrain import ExpertConfig
 from metanet.search_spaces import Supernet, load_space
 from metanet.searchers import load_result
@@ -88,6 +89,12 @@ def test_the_report_needs_no_network_and_says_whether_the_search_paid(run):
         assert words in text
     for name in ("trajectory", "front", "curve", "training", "winner"):
         assert (run / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_dearest_draw_that_fell_behind_has_no_star():
+    specs = load_space("metanet-tiny").freeze(resolution=28).sample(2, seed=0)
+    scored = pd.DataFrame({"id": [specs[0].id], "macs": [9], "r2": [0.5]})
+    assert marks_of(scored, {"search": specs[0], "most MACs": specs[1]}) == {"winner of search": (9, 0.5)}
 
 
 def test_a_second_run_changes_no_result(run, capsys):

@@ -1,5 +1,6 @@
 """The report of the main job: what was found, whether the search beat its controls, how, and from what."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -106,15 +107,14 @@ def _about(outcome: Outcome) -> str:
     sizes = ", ".join(f"{len(ids):,} for {name}" for name, ids in parts.items())
     besides = f" (which learnt from {', '.join(options.proxies)}, too)" if options.proxies else ""
     once = " (one supernet: intervals over seeds do not know another)" if options.inherit else ""
-    looked = {name: _looked_at(one) for name, one in (("own", outcome.result), ("random", outcome.controls.random))}
     return (
-        f"Of {outcome.setting.space.size:,} architectures {looked['own']} by {options.sampler}{besides}, by random "
-        f"search {looked['random']}. The score is {phases.CLIMBED_WORDS}, "
+        f"Of {outcome.setting.space.size:,} architectures {_looked_at(outcome.result)} by {options.sampler}{besides}, "
+        f"by random search {_looked_at(outcome.controls.random)}. The score is {phases.CLIMBED_WORDS}, "
         f"with weights shared in a supernet of {options.supernet_steps} steps ({', '.join(options.rules)}); "
         "winners are "
         f"{training_words(options)}, those of the controls alike{once}. Images are disjoint: {sizes}. The test images "
         "were opened after all winners were frozen (frozen.json). The control “most MACs” is the dearest architecture "
-        "that the random search drew."
+        "that the random search drew, scored or not."
     )
 
 
@@ -133,7 +133,7 @@ def _looked_at(result: SearchResult[ArchSpec]) -> str:
 def _plots(outcome: Outcome) -> dict[str, Plot]:
     studies = {"search": outcome.result, "random search": outcome.controls.random}
     trials = {name: _trials(result) for name, result in studies.items()}
-    marks = {f"winner of {name}": _mark(trials, spec) for name, spec in outcome.winners.items()}
+    marks = marks_of(pd.concat(trials.values()), outcome.winners)
     return {
         "trajectory": trajectory({name: rows[SCORE].tolist() for name, rows in trials.items()}, label=SCORE),
         "front": front(trials, marks, score=SCORE),
@@ -147,10 +147,11 @@ def _trials(result: SearchResult[ArchSpec]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _mark(trials: dict[str, pd.DataFrame], spec: ArchSpec) -> tuple[float, float]:
-    rows = pd.concat(trials.values())
-    own = rows[rows["id"] == spec.id].iloc[0]
-    return float(own["macs"]), float(own[SCORE])
+def marks_of(scored: pd.DataFrame, winners: Mapping[str, ArchSpec]) -> dict[str, tuple[float, float]]:
+    """MACs and score of the winners; the dearest architecture drawn has no score where it fell behind or failed."""
+    own = {name: scored[scored["id"] == spec.id] for name, spec in winners.items()}
+    found = {name: rows[["macs", SCORE]].to_numpy(float) for name, rows in own.items() if len(rows)}
+    return {f"winner of {name}": (macs, score) for name, ((macs, score), *_) in found.items()}
 
 
 def _curve(outcome: Outcome) -> pd.DataFrame:

@@ -124,8 +124,9 @@ class _Pool(Generic[T]):
                 if (outcome := self._heard(worker)) is not None:
                     return outcome
             for worker in self.busy:
-                if self._left(worker) <= 0:
-                    return self._buried(worker, self._late(worker))
+                left, late = self._limit(worker)
+                if left <= 0:
+                    return self._buried(worker, late)
 
     def close(self) -> None:
         """Ends all workers, in the middle of what they do."""
@@ -159,23 +160,19 @@ class _Pool(Generic[T]):
         seconds = time.monotonic() - worker.begun
         return Outcome(worker.spec, None, seconds, reason or _cause(worker.process.returncode, said))
 
-    def _left(self, worker: _Worker[T]) -> float:
-        """Seconds until the timeout of a worker's evaluation, or until its process is given up."""
-        if self.options.timeout is None or worker.running:
-            return seconds_left(self.options.timeout, worker)
-        return self.options.timeout + READY - (time.monotonic() - worker.begun)
-
-    def _late(self, worker: _Worker[T]) -> str:
-        """The reason of an evaluation that ran out of time."""
-        if worker.running or self.options.timeout is None:
-            return too_long(self.options.timeout)
-        return (
-            f"its process was not ready after {self.options.timeout + READY:g} s: reading the evaluator takes too long"
-        )
+    def _limit(self, worker: _Worker[T]) -> tuple[float, str]:
+        """Seconds until a worker is given up, and the reason: its evaluation takes too long, or reading it did."""
+        timeout = self.options.timeout
+        if timeout is None:
+            return math.inf, ""
+        if worker.running:
+            return seconds_left(timeout, worker), too_long(timeout)
+        left = timeout + READY - (time.monotonic() - worker.begun)
+        return left, f"its process was not ready after {timeout + READY:g} s: reading the evaluator takes too long"
 
     def _patience(self) -> float | None:
         """How long the next timeout is away; None where there is none."""
-        left = min(map(self._left, self.busy))
+        left = min(self._limit(worker)[0] for worker in self.busy)
         return None if left == math.inf else max(0.0, left)
 
     def _worker(self) -> _Worker[T]:

@@ -29,7 +29,11 @@ class Journal(JournalFileBackend):
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Gathers the records of the block; other writers (a dashboard) wait for its end."""
+        """Gathers the records of the block, which may be part of another one; other writers (a dashboard) wait for the
+        end."""
+        if self._batch is not None:
+            yield
+            return
         with self._guarded():
             self._reentrant.acquire()
         try:

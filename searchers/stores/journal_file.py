@@ -3,7 +3,7 @@
 import glob
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,9 +52,7 @@ class JournalStore:
             try:
                 yield
             except Exhausted as end:
-                running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-                lost = [trial for trial in running if trial.number not in self.own]
-                abandon(self.storage, self.storage.get_study_id_from_name(STUDY), lost, str(end))
+                _abandon(self.journal, self.storage, str(end), self.own)
                 raise
 
     def mine(self, trial: optuna.Trial) -> None:
@@ -220,13 +218,14 @@ def _remove_locks(path: Path) -> None:
         Path(lock).unlink(missing_ok=True)
 
 
-def _abandon(journal: Journal, storage: JournalStorage, why: str) -> None:
-    """Fails the trials that nobody will tell; their slots are run again."""
+def _abandon(journal: Journal, storage: JournalStorage, why: str, spared: Set[int] = frozenset()) -> None:
+    """Fails the running trials that nobody will tell, all but the numbers spared; their slots are run again."""
     study_id = storage.get_study_id_from_name(STUDY)
     running = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
-    if running:
+    lost = [trial for trial in running if trial.number not in spared]
+    if lost:
         with journal.batch():
-            abandon(storage, study_id, running, why)
+            abandon(storage, study_id, lost, why)
 
 
 def _damaged(path: Path, what: str) -> MetanetError:
