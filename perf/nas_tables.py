@@ -2,7 +2,7 @@
 
 A file is JSON, {architecture: {column: number, or a list of one number a training run}}, or CSV with one row an
 architecture; either may be packed with gzip. An architecture is a text with one character a gene ("02012100"), or with
-one word a gene between other signs ("(1, 0, 2)").
+one word a gene between other signs ("(1, 0, 2)"). Networks may have been trained more or less often.
 """
 
 import csv
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 class Bench:
     """A table of choices with a result for every row, in the lexical order of the rows; more is better.
 
-    runs   (rows, runs) one number a training run: a query returns one of them
+    runs   (rows, runs) one number a training run: a query returns one of them; NaN after the last one of a row
     """
 
     table: ChoiceTable
@@ -38,7 +38,12 @@ class Bench:
     @cached_property
     def truth(self) -> Floats:
         """(rows,) the mean over runs, which nobody sees who searches."""
-        return np.asarray(self.runs.mean(1))
+        return np.asarray(np.nanmean(self.runs, 1))
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """(rows,) how many training runs each row has."""
+        return np.asarray(np.isfinite(self.runs).sum(1))
 
     def place(self, indices: Sequence[int]) -> int:
         """Which row it is."""
@@ -46,9 +51,9 @@ class Bench:
 
     def query(self, place: int, seed: int, times: int) -> float:
         """What the search with this seed sees when it evaluates a row for the (times + 1)th time."""
-        if self.runs.shape[1] == 1:
+        if self.counts[place] == 1:
             return float(self.runs[place, 0])
-        return float(self.runs[place, np.random.default_rng([seed, place, times]).integers(self.runs.shape[1])])
+        return float(self.runs[place, np.random.default_rng([seed, place, times]).integers(self.counts[place])])
 
 
 def load(
@@ -62,16 +67,19 @@ def load(
     """
     records = _records(path, key)
     words = {name: tuple(_words(name)) for name in records}
+    _check_lengths(path, words)
     genes = {f"g{i}": tuple(sorted(set(values))) for i, values in enumerate(zip(*words.values(), strict=True))}
-    costs = None if cost is None else {"macs": {words[n]: round(float(r[cost])) for n, r in records.items()}}
+    costs = None if cost is None else {"macs": {words[n]: round(_runs(n, r, cost)[0]) for n, r in records.items()}}
     table = ChoiceTable(path.name.partition(".")[0], genes, row_costs=costs)
     if len(records) != table.size:
         raise MetanetError(f"{path.name} has {len(records)} of the {table.size} rows that its choices make: give all")
     places = [table.genes[i].choices.index(w) for name in records for i, w in enumerate(words[name])]
     order = np.lexsort(np.array(places).reshape(len(records), -1).T[::-1])
-    measured = [np.array([_runs(record, column) for record in records.values()])[order] for column in columns]
-    runs = measured[0] if len(columns) == 1 else -np.mean([_ranks(-sign * one.mean(1)) for one in measured], axis=0)
-    return Bench(table, sign * runs if len(columns) == 1 else runs[:, None])
+    measured = [_padded([_runs(name, record, column) for name, record in records.items()])[order] for column in columns]
+    if len(columns) == 1:
+        return Bench(table, sign * measured[0])
+    ranks = [_ranks(-sign * np.nanmean(one, 1)) for one in measured]
+    return Bench(table, -np.mean(ranks, axis=0)[:, None])
 
 
 def _records(path: Path, key: str | None) -> dict[str, Mapping[str, Any]]:
@@ -88,11 +96,33 @@ def _words(name: str) -> list[str]:
     return words if len(words) > 1 else list(name)
 
 
-def _runs(record: Mapping[str, Any], column: str) -> list[float]:
+def _check_lengths(path: Path, words: Mapping[str, tuple[str, ...]]) -> None:
+    names = {len(genes): name for name, genes in words.items()}
+    if len(names) != 1:
+        told = ", ".join(f"{name!r} has {length}" for length, name in sorted(names.items())) or "there are none"
+        raise MetanetError(f"the architectures of {path.name} must be texts of equally many genes: {told}")
+
+
+def _runs(name: str, record: Mapping[str, Any], column: str) -> list[float]:
+    """The finite numbers that a row has in a column."""
     if column not in record:
         raise unknown("column", column, record)
     value = record[column]
-    return [float(one) for one in (value if isinstance(value, list) else [value])]
+    try:
+        found = [float(one) for one in (value if isinstance(value, list) else [value])]
+    except (TypeError, ValueError):
+        found = []
+    if not (found and np.isfinite(found).all()):
+        raise MetanetError(f"{column!r} of {name!r} must be a number, or a list of one a training run, got {value!r}")
+    return found
+
+
+def _padded(runs: Sequence[Sequence[float]]) -> Floats:
+    """(rows, most runs) NaN where a row has fewer."""
+    found = np.full((len(runs), max(map(len, runs))), np.nan)
+    for row, values in zip(found, runs, strict=True):
+        row[: len(values)] = values
+    return found
 
 
 def _ranks(losses: Floats) -> Floats:

@@ -39,6 +39,7 @@ from sampler_runs import add, stored, summary, tidy
 from sampler_tables import plotted
 from sampling import NAMES, SEVERAL, allowed, missing, regrets, visits
 
+from metanet.errors import MetanetError
 from metanet.runs import fingerprint, manifest, track, write_json
 from metanet.searchers.stores import quiet_optuna
 
@@ -150,9 +151,12 @@ def main() -> None:
     own = (options.cost, options.limit, options.front, options.key, options.minimize)
     chosen = cases(options.table) if options.table.is_dir() else [Case(options.table, options.columns, *own)]
     part, parts = map(int, options.part.split("/"))
-    with quiet_optuna():
-        for case in chosen:
-            run(case, options.samplers, range(part, options.seeds, parts), options.evaluations)
+    try:
+        with quiet_optuna():
+            for case in chosen:
+                run(case, options.samplers, range(part, options.seeds, parts), options.evaluations)
+    except (MetanetError, OSError) as error:
+        raise SystemExit(str(error)) from None
     tidy(RUNS)
     about = manifest({"budgets": BUDGETS, "default": DEFAULT}, **summary(RUNS, DEFAULT))
     write_json(RESULTS, about)

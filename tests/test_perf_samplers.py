@@ -56,6 +56,33 @@ def test_a_table_is_read_from_csv_and_several_columns_are_their_mean_rank(tmp_pa
         nas_tables.load(path, ["a"])
 
 
+def test_networks_may_have_been_trained_more_or_less_often(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(
+        json.dumps({"a:1": {"x": [1, 2, 6], "y": 0}, "b:1": {"x": [8, 4], "y": 1}, "c:1": {"x": 5, "y": 2}})
+    )
+    bench = nas_tables.load(path, ["x"], cost="y")
+    assert bench.truth.tolist() == [3, 6, 5] and bench.table.counts == (3, 1)
+    assert [{bench.query(place, 0, times) for times in range(40)} for place in range(3)] == [{1, 2, 6}, {8, 4}, {5}]
+    assert nas_tables.load(path, ["x", "y"]).truth.tolist() == [-3, -1.5, -1.5]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("arch,a\n4-12,1\n4-12-3,2\n", "must be texts of equally many genes: '4-12' has 2, '4-12-3' has 3"),
+        ("arch,a\n", "must be texts of equally many genes: there are none"),
+        ("arch,a\n0,1\n1,\n", "'a' of '1' must be a number, or a list of one a training run, got ''"),
+        ('{"0": {"a": []}}', r"'a' of '0' must be a number, or a list of one a training run, got \[\]"),
+        ('{"0": {"a": [1, NaN]}}', r"'a' of '0' must be a number, .* got \[1, nan\]"),
+    ],
+)
+def test_a_table_that_is_none_gets_a_sentence(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(MetanetError, match=message):
+        nas_tables.load(tmp_path / "t.csv", ["a"])
+
+
 def test_regret_is_that_of_the_best_seen_mean_and_excess_that_of_not_having_seen_the_best(
     bench: nas_tables.Bench,
 ) -> None:
