@@ -14,6 +14,7 @@ from optuna.study import Study
 from test_searchers_table import Recorder, Row, TableSpace, score, told
 
 from metanet.errors import MetanetError
+from metanet.search_spaces import load_space
 from metanet.searchers import ChoiceTable, search
 from metanet.searchers.executors import Outcome, attempt
 from metanet.searchers.history import genome
@@ -29,7 +30,7 @@ from metanet.searchers.samplers import (
 )
 from metanet.searchers.samplers.pareto_evolution import best_first, crowding
 from metanet.searchers.samplers.policy_gradient import CLIP, EPOCHS
-from metanet.searchers.samplers.told import neighbours
+from metanet.searchers.samplers.told import costs_of, neighbours
 from metanet.searchers.table import TableRow
 
 SPACE = TableSpace()
@@ -261,6 +262,17 @@ def test_the_policy_is_that_of_torch() -> None:
             (-clipped.mean() - 0.03 * entropy).backward()  # type: ignore[no-untyped-call]
             adam.step()
     np.testing.assert_allclose(sampler.policy(SPACE, rows, rewards), logits.detach().numpy(), atol=1e-6)
+
+
+def test_costs_of_rows_are_the_prices_of_their_architectures() -> None:
+    tiny = load_space("metanet-tiny")
+    table = ChoiceTable("t", {"a": (1, 2, 3), "b": ("x", "y")}, {"macs": {"a": (1, 5, 9), "b": (0, 2)}})
+    kinds: list[Any] = [SPACE, table, tiny, tiny.shared("expansion")]
+    for space in kinds:
+        specs = space.sample(20, seed=3)
+        rows = np.array([genome(space, spec) for spec in specs])
+        assert costs_of(space, rows, "macs").tolist() == [space.price(spec)["macs"] for spec in specs]
+        assert costs_of(space, rows[:0], "macs").tolist() == []
 
 
 def test_a_policy_with_a_target_looks_for_architectures_that_cost_so_much() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from metanet.errors import MetanetError
 from metanet.searchers.samplers.native import NativeSampler, check_counts
-from metanet.searchers.samplers.told import Floats, Rows, as_rows, told
+from metanet.searchers.samplers.told import Floats, Rows, as_rows, costs_of, told
 from metanet.searchers.space import SearchSpace
 
 CLIP = 0.2  # how far a ratio of probabilities may be from 1 (PPO, equation 7)
@@ -112,11 +112,7 @@ class PolicyGradient(NativeSampler):
         """(n,) TuNAS's reward. Raises MetanetError where the space has no such cost."""
         if self.target is None:
             return values
-        prices = [space.price(space.decode(row)) for row in rows]
-        if any(self.cost not in price for price in prices):
-            raise MetanetError(f"the space {space.name!r} has no {self.cost} to aim at: take another `cost`")
-        ratios = np.array([price[self.cost] / self.target for price in prices])
-        return np.asarray(values + self.beta * np.abs(ratios - 1))
+        return np.asarray(values + self.beta * np.abs(costs_of(space, rows, self.cost) / self.target - 1))
 
 
 def softmax(logits: Floats) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from metanet.errors import MetanetError
 from metanet.search_spaces.space import Space
 from metanet.search_spaces.union import Union
 from metanet.search_spaces.variation import feasible_neighbours
@@ -117,6 +118,18 @@ def drawn(space: SearchSpace[Any], n: int, constraints: str | None, seed: Sequen
     else:
         rows = [genome(space, spec) for spec in space.sample(n, constraints, seed=seed)]
     return list(dict.fromkeys(map(tuple, rows)))
+
+
+def costs_of(space: SearchSpace[Any], rows: Rows, metric: str) -> Rows:
+    """(n,) one cost of architectures (n, genes). Raises MetanetError where the space has no such cost."""
+    prices = [space.price(space.decode(row)) for row in rows[:1]]
+    if any(metric not in price for price in prices):
+        raise MetanetError(f"the space {space.name!r} has no {metric} to aim at: take another `cost`")
+    if isinstance(space, ChoiceTable):
+        return space.priced(rows)[metric]
+    if isinstance(space, Space):
+        return space.table(rows, (metric,))[metric]
+    return np.array([*(price[metric] for price in prices), *(space.price(space.decode(r))[metric] for r in rows[1:])])
 
 
 def _tried(space: SearchSpace[Any], key: Genome, constraints: str | None) -> list[Genome]:
