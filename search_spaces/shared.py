@@ -44,7 +44,7 @@ class Slice:
         contiguous, since matrix products may round otherwise where rows lie apart.
         """
         value = self.take(weights[self.key])
-        return value if value.ndim == 4 else value.contiguous()
+        return value if value.ndim == self.empty.ndim == 4 else value.reshape(self.empty.shape).contiguous()
 
 
 def slices(net: MetaNet, weights: Mapping[str, Any]) -> Iterator[Slice]:

@@ -1,8 +1,9 @@
 """Networks without weights of their own, kept for the architectures that were asked for lately.
 
-A skeleton wears slices of the shared weights while it runs and nothing afterwards: what is kept depends on the
-architecture alone, never on values, so that no update, loaded checkpoint or device can make it stale. Of a large one
-each block wears its own while it runs: without gradients they take the memory that those of the block before gave back.
+A skeleton wears slices of the shared weights while it runs and nothing afterwards. What is kept depends on the
+architecture and on where the weights lie, never on their values, so that no update, loaded checkpoint or device can
+make it stale. Of a large one each block wears its own while it runs: without gradients they take the memory that those
+of the block before gave back.
 """
 
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from metanet.errors import MetanetError
 from metanet.model import MetaNet
+from metanet.search_spaces.fitted import Fitted, fitted
 from metanet.search_spaces.shared import Slice, key_of, slices
 from metanet.search_spaces.space import Space
 from metanet.spec import ArchSpec
@@ -43,6 +45,7 @@ class Skeleton:
         self.net = MetaNet(spec, num_classes, device="meta")
         self.slices = tuple(slices(self.net, weights))
         self.weights: Mapping[str, Any] = {}
+        self.fitted: Fitted | None = None
         self.buffers = buffers(self.net)
         self.norms = [part for part in self.net.modules() if isinstance(part, nn.BatchNorm2d)]
         for part in self.norms:
@@ -108,8 +111,19 @@ class Skeleton:
     def dress(self, weights: Mapping[str, Any]) -> None:
         """Gets ready to run with these weights."""
         self.weights = weights
-        if not self.large:
-            self._wear(self.slices)
+        if self.large:
+            return
+        fit = None if torch.is_grad_enabled() else self._fit()
+        if fit is None:
+            return self._wear(self.slices)
+        for part, value in zip(self.slices, fit.filled(), strict=True):
+            part.owner[part.name] = value
+
+    def _fit(self) -> Fitted | None:
+        """The slices of the present weights, cut anew where these are other ones than before."""
+        if self.fitted is None or not self.fitted.fits(self.weights):
+            self.fitted = fitted(self.slices, self.weights)
+        return self.fitted
 
     def rest(self) -> None:
         """Takes all values away."""

@@ -76,7 +76,8 @@ def test_every_op_after_every_module_evaluates_and_learns_the_same(scale, op, do
     own, reached = dict(net.named_parameters()), 0
     for part in slices(net, supernet._weights):
         whole = supernet.shared[part.key].grad
-        torch.testing.assert_close(part.take(whole), own[part.path].grad, rtol=0, atol=0)
+        cut = part.take(whole).reshape(part.empty.shape)
+        torch.testing.assert_close(cut, own[part.path].grad, rtol=0, atol=0)
         assert whole.count_nonzero() == own[part.path].grad.count_nonzero()  # nothing outside the slice
         reached += 1
     assert reached == sum(value.grad is not None for value in supernet.parameters())
@@ -149,9 +150,8 @@ def test_blocks_that_take_their_slices_one_by_one_are_the_same(least, monkeypatc
     net = supernet.extract(specs[0])
     net(x).logsumexp(1).sum().backward()
     for part in slices(net, supernet._weights):
-        torch.testing.assert_close(
-            part.take(supernet.shared[part.key].grad), part.owner[part.name].grad, rtol=0, atol=0
-        )
+        cut = part.take(supernet.shared[part.key].grad).reshape(part.empty.shape)
+        torch.testing.assert_close(cut, part.owner[part.name].grad, rtol=0, atol=0)
 
 
 def test_what_is_kept_is_bounded_and_holds_no_weights():
@@ -185,6 +185,33 @@ def test_the_same_in_inference_mode_and_with_gradients():
         with torch.inference_mode():
             assert torch.equal(supernet(x, spec, stats=stats), net(x))
         assert torch.equal(supernet(x, spec, stats=stats), net(x))  # a gradient may be asked for in eval mode, too
+
+
+def test_without_gradients_slices_are_cut_once_and_always_filled_anew():
+    supernet, x = copy.deepcopy(supernet_of("tiny")).eval(), images(2, 28)
+    (spec,) = space_of("tiny").sample(1, seed=9)
+    stats = supernet.calibrate(spec, [x])
+    (skeleton,) = supernet._skeletons._idle.values()
+    changes = ((lambda: None, True), (lambda: overwritten(supernet), True), (lambda: loaded(supernet, True), False))
+    for change, stays in changes:
+        kept = skeleton.fitted
+        change()
+        for mode in (torch.inference_mode, torch.no_grad):
+            with mode():
+                assert torch.equal(supernet(x, spec, stats), supernet.extract(spec, stats)(x))
+        assert (skeleton.fitted is kept) == stays
+
+
+def test_weights_that_torch_func_puts_in_place_are_taken():
+    supernet, x = copy.deepcopy(supernet_of("tiny")).eval(), images(2, 28)
+    (spec,) = space_of("tiny").sample(1, seed=9)
+    stats = supernet.calibrate(spec, [x])
+    others = {name: value.detach() * 1.5 for name, value in supernet.named_parameters()}
+    with torch.no_grad():
+        before = supernet(x, spec, stats)
+        swapped = torch.func.functional_call(supernet, others, (x, spec, stats))
+        assert torch.equal(supernet(x, spec, stats), before) and not torch.equal(before, swapped)
+        assert torch.equal(overwritten(supernet)(x, spec, stats), swapped)
 
 
 def test_a_run_that_fails_leaves_nothing_behind():
