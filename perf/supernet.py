@@ -118,6 +118,11 @@ def row(supernet: Supernet, specs: list[ArchSpec], x: Tensor, few: Tensor) -> di
     }
 
 
+def cell_of(row: dict[str, Any]) -> Cell:
+    """Where a row was measured."""
+    return Cell(**{name: row[name] for name in Cell.__dataclass_fields__})
+
+
 def run(cell: Cell) -> list[dict[str, Any]]:
     """The rows of a cell, measured in a fresh process."""
     env = {**os.environ, "OMP_NUM_THREADS": str(cell.threads)}
@@ -137,13 +142,13 @@ def main() -> None:
         print(json.dumps(measure(Cell(**json.loads(args.child)))))
         return
     rows = [] if args.again or not RESULTS.exists() else json.loads(RESULTS.read_text())["rows"]
-    done = {Cell(**{name: row[name] for name in Cell.__dataclass_fields__}) for row in rows}
+    done = {cell_of(row) for row in rows}
     for cell in [cell for cell in CELLS if cell not in done][: args.cells]:
         print(cell, flush=True)
         new = run(cell)
         for one in new:
             print({k: v for k, v in one.items() if k in ("milliseconds", "ratio", "difference", "still")}, flush=True)
-        rows += new
+        rows = sorted([*rows, *new], key=lambda row: CELLS.index(cell_of(row)))
         write_json(RESULTS, manifest({"seed": SEED, "constraints": TINY}, rows=rows))
 
 
