@@ -174,6 +174,8 @@ def test_damaged_and_foreign_files_of_a_run_are_left_alone(capsys, tmp_path):
 def test_python_minus_m_is_the_same_command():
     done = subprocess.run([sys.executable, "-m", "metanet", "show", "MN-B3"], capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr and "unknown model 'MN-B3'" in done.stderr
+    done = subprocess.run([sys.executable, "-m", "metanet", "list", "--json"], capture_output=True, text=True)
+    assert done.returncode == 0 and len(json.loads(done.stdout)) == len(metanet.list_models())
 
 
 def test_a_fault_of_ours_is_not_hidden(monkeypatch):

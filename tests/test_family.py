@@ -160,7 +160,7 @@ def distance(spec, found):
 
 
 class TestNearest:
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=12, deadline=None)
     @given(
         st.sampled_from(sorted(everything(), key=lambda spec: spec.id)), st.sampled_from([0.01, 0.03, 0.1]), st.data()
     )

@@ -17,7 +17,7 @@ from metanet.cost import price, stage_costs
 from metanet.spec import OPS
 
 
-@settings(max_examples=30)
+@settings(max_examples=40)
 @given(specs(), st.integers(8, 70), st.integers(8, 70), st.sampled_from([0, 5]))
 def test_costs_equal_torchs_count_to_the_integer(spec, height, width, classes):
     net = MetaNet(spec, classes, device="meta").eval()

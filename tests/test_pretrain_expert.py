@@ -116,12 +116,12 @@ def test_killed_and_run_again_it_ends_the_same_to_the_bit(tmp_path):
     calm, result = train(tmp_path / "calm")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "torch._dynamo", "pandas", "pytest", "hypothesis", "lightning_fabric"])
-    for n in (5, 1, 13):
+    for n in (5, 1, 13, 4):
         process = context.Process(target=train_and_die, args=(tmp_path / "killed", n))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-    assert torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)["step"] == 4 + 0 + 12
+    assert torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)["step"] == 4 + 0 + 12 + 3
     net, again = train(tmp_path / "killed")
     assert again.history.equals(result.history)
     checkpoints = [torch.load(tmp_path / k / "checkpoint.pt", weights_only=True) for k in ("calm", "killed")]
