@@ -39,12 +39,12 @@ def add(folder: Path, run: dict[str, Any]) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Puts the rows of every file in order, by sampler and seed, and keeps the longest of equal runs."""
+    """Puts the rows of every file in order, and keeps the longest of equal runs. Cases whose names differ in signs
+    alone share a file."""
     with _alone(folder):
         for path in sorted(folder.glob("*.csv")):
-            rows = {
-                (run["sampler"], run["seed"]): run for run in sorted(_read(path), key=lambda run: run["evaluations"])
-            }
+            runs = sorted(_read(path), key=lambda run: run["evaluations"])
+            rows = {tuple(run[name] for name in ("case", "settings", "sampler", "seed")): run for run in runs}
             lines = [_line(_cells(rows[key])) for key in sorted(rows)]
             atomic_write(path, "".join([_line(NAMES), *lines]))
 

@@ -85,9 +85,13 @@ def shares_of_random(about: dict[str, Any]) -> dict[str, list[float]]:
     return shares
 
 
-def plotted(about: dict[str, Any], path: Path) -> Path:
-    """Draws the shares by the number of evaluations, those of other libraries and of other versions dashed."""
+def plotted(about: dict[str, Any], path: Path) -> Path | None:
+    """Draws the shares by the number of evaluations, those of other libraries and of other versions dashed; nothing
+    where there are none yet."""
     budgets, shares = about["options"]["budgets"], shares_of_random(about)
+    shares = {name: share for name, share in shares.items() if share}
+    if not shares:
+        return None
     names = sorted(shares, key=lambda name: shares[name][min(2, len(shares[name]) - 1)])
     colour = colours(names)
     series = [
@@ -108,9 +112,9 @@ def plotted(about: dict[str, Any], path: Path) -> Path:
 
 def _climbed(about: dict[str, Any]) -> list[dict[str, Any]]:
     """What is told of each table of one objective that random search ran on: the regret, or its excess where queries
-    are noisy."""
+    are noisy; not of tables whose best it finds at once, which tell nothing apart."""
     last = [list(measures.values())[-1] for measures in about["cases"].values() if "missing" not in measures]
-    return [found for found in last if "random" in found]
+    return [found for found in last if "random" in found and _mean(found["random"], 0) not in (0, math.inf)]
 
 
 def _mean(told: dict[str, Any], i: int) -> float:

@@ -25,6 +25,7 @@ docs/img/samplers.png draws them.
 import argparse
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -59,6 +60,7 @@ class Case:
     columns   of several the mean rank
     key       the column of a CSV file that names the architecture; the first one where None
     minimize  less of the columns is better
+    unit      what a cost of 1 stands for
     """
 
     file: Path
@@ -68,6 +70,7 @@ class Case:
     front: bool = False
     key: str | None = None
     minimize: bool = False
+    unit: float = 1
 
     @property
     def name(self) -> str:
@@ -80,7 +83,8 @@ class Case:
     def settings(self) -> str:
         """A digest of the table and of all that is asked of it."""
         content = hashlib.sha256(self.file.read_bytes()).hexdigest()
-        return fingerprint({**asdict(self), "file": content})[:8]
+        asked = {name: value for name, value in asdict(self).items() if (name, value) != ("unit", 1)}
+        return fingerprint({**asked, "file": content})[:8]
 
 
 def cases(folder: Path) -> list[Case]:
@@ -101,22 +105,38 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--columns", nargs="+", help="what is climbed; of several the mean rank")
     parser.add_argument("--key", help="the column of a CSV file that names the architecture")
     parser.add_argument("--cost", help="the column that is the table's MACs")
+    parser.add_argument("--unit", type=float, default=1, help="what a cost of 1 stands for, as 1e6 (default: 1)")
     parser.add_argument("--limit", help='constraints, such as "macs <= 40M"')
     parser.add_argument("--front", action="store_true", help="two objectives: the column and the cost")
     parser.add_argument("--minimize", action="store_true", help="less of the columns is better")
     parser.add_argument("--samplers", nargs="+", choices=NAMES, default=None, metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--part", default="0/1", help="K/N: of the seeds those that leave K when divided by N")
+    parser.add_argument("--seeds", type=int, default=200, help="how many (default: 200)")
+    parser.add_argument("--part", type=part, default=(0, 1), help="K/N: of the seeds those that leave K divided by N")
     parser.add_argument("--evaluations", type=int, choices=BUDGETS, default=BUDGETS[-1], help="of each search")
     options = parser.parse_args()
     if not options.table.is_dir() and not options.columns:
         parser.error("--columns says what of the table is climbed")
+    if options.front and (options.limit or not options.cost):
+        parser.error("--front needs --cost, and knows no --limit: it is the front of all rows")
+    if options.limit and not options.cost:
+        parser.error("--limit needs --cost: the column that it is on")
+    if options.seeds < 2:
+        parser.error("--seeds must be at least 2: one seed has no interval")
     return options
+
+
+def part(text: str) -> tuple[int, int]:
+    """K and N of "K/N"."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not int(found[1]) < int(found[2]):
+        raise argparse.ArgumentTypeError(f"a part is K/N with K below N, as 0/2, got {text!r}")
+    return int(found[1]), int(found[2])
 
 
 def run(case: Case, names: Sequence[str] | None, seeds: Sequence[int], most: int) -> None:
     """Runs what is not there yet of a case."""
-    bench = load(case.file, case.columns, key=case.key, cost=case.cost, sign=-1 if case.minimize else 1)
+    sign = -1 if case.minimize else 1
+    bench = load(case.file, case.columns, key=case.key, cost=case.cost, unit=case.unit, sign=sign)
     before = [one for one in stored(RUNS) if one["case"] == case.name]
     if others := {one["settings"] for one in before} - {case.settings}:
         raise SystemExit(
@@ -146,13 +166,15 @@ def run(case: Case, names: Sequence[str] | None, seeds: Sequence[int], most: int
 def main() -> None:
     """Runs what is not there yet, then sums up all that is."""
     options = arguments()
-    own = (options.cost, options.limit, options.front, options.key, options.minimize)
+    own = (options.cost, options.limit, options.front, options.key, options.minimize, options.unit)
     chosen = cases(options.table) if options.table.is_dir() else [Case(options.table, options.columns, *own)]
-    part, parts = map(int, options.part.split("/"))
+    if not chosen:
+        raise SystemExit(f"{str(options.table)!r} holds none of the files of the stored table: name a table's file")
+    first, parts = options.part
     try:
         with quiet_optuna():
             for case in chosen:
-                run(case, options.samplers, range(part, options.seeds, parts), options.evaluations)
+                run(case, options.samplers, range(first, options.seeds, parts), options.evaluations)
     except (MetanetError, OSError) as error:
         raise SystemExit(str(error)) from None
     tidy(RUNS)

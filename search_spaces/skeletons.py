@@ -101,7 +101,7 @@ class Skeleton:
         graph = torch.is_grad_enabled()
         for part in parts:
             value = part.of(self.weights)
-            part.owner[part.name] = value if graph else value.requires_grad_()
+            part.owner[part.name] = value if graph else value.detach().requires_grad_()
 
     def _undress(self, parts: Sequence[Slice], *_: Any) -> None:
         """Takes the slices away again: they would stay in memory, and with them the gradients' graph."""
@@ -113,7 +113,9 @@ class Skeleton:
         self.weights = weights
         if self.large:
             return
-        fit = None if torch.is_grad_enabled() else self._fit()
+        # Autocast remembers what it cast, by tensor and not by value: there each call needs tensors of its own.
+        cast = torch.is_autocast_enabled(weights[key_of("stem.conv.weight")].device.type)
+        fit = None if cast or torch.is_grad_enabled() else self._fit()
         if fit is None:
             return self._wear(self.slices)
         for part, value in zip(self.slices, fit.filled(), strict=True):

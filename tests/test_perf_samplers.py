@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -65,6 +66,39 @@ def test_networks_may_have_been_trained_more_or_less_often(tmp_path: Path) -> No
     assert bench.truth.tolist() == [3, 6, 5] and bench.table.counts == (3, 1)
     assert [{bench.query(place, 0, times) for times in range(40)} for place in range(3)] == [{1, 2, 6}, {8, 4}, {5}]
     assert nas_tables.load(path, ["x", "y"]).truth.tolist() == [-3, -1.5, -1.5]
+    path.write_text("arch,x,y\nb,8,1\na,1,0\na,2,0\nc,5,2\nb,4,1\na,6,0\n")  # a row a training run
+    again = nas_tables.load(path, ["x"], cost="y")
+    assert again.truth.tolist() == [3, 6, 5] and again.table.price(again.table.decode([1])) == {"macs": 1}
+
+
+def test_a_text_is_read_so_that_the_table_is_whole_and_has_most_genes(tmp_path: Path) -> None:
+    genes = ["ab", "cd", "ef"]
+    for pattern, counts in (
+        ("{}{}{}", (2, 2, 2)),
+        ("x_{}|~0|{}_y+{}", (2, 1, 2, 2)),
+        ("64-{}_{}-{}", (1, 2, 2, 2)),  # not one gene for "a_c"
+        ("64-41-{}_{}{}", (1, 1, 1, 1, 1, 1, 2, 1, 2, 2)),
+        ("conv_{0}{0}|{1}~2|{2}", (2, 2, 1, 2)),
+    ):
+        names = [pattern.format(*row) for row in itertools.product(*genes)]
+        (tmp_path / "t.json").write_text(json.dumps({name: {"a": i} for i, name in enumerate(names)}))
+        bench = nas_tables.load(tmp_path / "t.json", ["a"])
+        assert bench.truth.tolist() == list(range(8)) and bench.table.counts == counts
+    widths = [(16, 8), (64, 128)]
+    names = [":".join(map(str, row)) for row in itertools.product(*widths)]
+    (tmp_path / "t.json").write_text(json.dumps({name: {"a": 0} for name in names}))
+    assert nas_tables.load(tmp_path / "t.json", ["a"]).table.genes[1].choices == ("128", "64")
+
+
+def test_costs_are_whole_numbers_in_the_unit_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("arch,a,flops\n0,1,15.65\n1,2,7.78\n")
+    assert nas_tables.load(tmp_path / "t.csv", ["a"], cost="flops", unit=1e6).table.price(
+        nas_tables.load(tmp_path / "t.csv", ["a"]).table.decode([0])
+    ) == {"macs": 15_650_000}
+    with pytest.raises(MetanetError, match=r"'flops' of '0' must be a whole number of MACs, got 15\.65: say what it "):
+        nas_tables.load(tmp_path / "t.csv", ["a"], cost="flops")
+    with pytest.raises(MetanetError, match="unknown column 'b': known: a, arch, flops"):
+        nas_tables.load(tmp_path / "t.csv", ["a"], key="b")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +106,9 @@ def test_networks_may_have_been_trained_more_or_less_often(tmp_path: Path) -> No
     [
         ("arch,a\n4-12,1\n4-12-3,2\n", "must be texts of equally many genes: '4-12' has 2, '4-12-3' has 3"),
         ("arch,a\n", "must be texts of equally many genes: there are none"),
+        ("arch,a\n1_02,1\n1_13,2\n", r"t\.csv has 2 of the 4 rows that its choices make: give all"),
+        ('{"0": 1}', r"t\.csv cannot be read as a table: its JSON is not \{architecture: \{column: number\}\}"),
+        ('{"0": {"a"', r"t\.csv cannot be read as a table: Expecting ':' delimiter"),
         ("arch,a\n0,1\n1,\n", "'a' of '1' must be a number, or a list of one a training run, got ''"),
         ('{"0": {"a": []}}', r"'a' of '0' must be a number, or a list of one a training run, got \[\]"),
         ('{"0": {"a": [1, NaN]}}', r"'a' of '0' must be a number, .* got \[1, nan\]"),
@@ -156,8 +193,12 @@ def test_shares_are_those_of_random_search_over_all_tables_and_its_better_ones_a
     shares = sampler_tables.shares_of_random(about)
     assert shares == {"GP": [0.875], "TPE": [0.625, 0.375], "predictor": [0.375, 0.125], "random": [1, 0.75]}
     assert sampler_tables._better(noisy, [25, 100]) == ["TPE (25)"]
-    assert sampler_tables.plotted(about, tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
-    assert sampler_tables.shares_of_random({**about, "cases": {"c": cases["c"]}}) == {}
+    sampler_tables.plotted(about, path := tmp_path / "s.png")
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    solved = {"c": cases["c"], "d": {"regret": {"random": told(0, 0)}}, "e": {"regret": {"random": told()}}}
+    for few in (solved, {"d": cases["d"]}, {}):  # nothing to be told apart by
+        assert sampler_tables.shares_of_random({**about, "cases": few}) == {}
+        assert sampler_tables.plotted({**about, "cases": few}, tmp_path / "none.png") is None
 
 
 def test_stored_runs_outlive_a_torn_line_and_are_put_in_order(tmp_path: Path) -> None:
@@ -172,9 +213,11 @@ def test_stored_runs_outlive_a_torn_line_and_are_put_in_order(tmp_path: Path) ->
     sampler_runs.add(tmp_path, other)
     kept = {**long, "regret": [0.25, 0.12346]}
     assert list(sampler_runs.stored(tmp_path))[1:] == [kept, other]
+    least = {**other, "case": "a: x, macs >= 2", "evaluations": 50}  # another case, the same file
+    sampler_runs.add(tmp_path, least)
     sampler_runs.tidy(tmp_path)
-    assert list(sampler_runs.stored(tmp_path)) == [other, kept]
-    assert len(path.read_text().splitlines()) == 3
+    assert list(sampler_runs.stored(tmp_path)) == [other, kept, least]
+    assert list(tmp_path.glob("*.csv")) == [path] and len(path.read_text().splitlines()) == 4
 
 
 def test_runs_of_one_table_are_not_taken_for_those_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +232,28 @@ def test_runs_of_one_table_are_not_taken_for_those_of_another(tmp_path: Path, mo
     other = samplers.Case(path, ["a"], minimize=True)
     with pytest.raises(SystemExit, match="the runs stored as 't: a' are of another table, column, cost or direction"):
         samplers.run(other, ["random"], range(2), 25)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["t.csv"], "--columns says what of the table is climbed"),
+        (["t.csv", "--columns", "a", "--front"], "--front needs --cost, and knows no --limit"),
+        (["t.csv", "--columns", "a", "--limit", "macs <= 1"], "--limit needs --cost: the column that it is on"),
+        (["t.csv", "--columns", "a", "--part", "2/2"], "a part is K/N with K below N, as 0/2, got '2/2'"),
+        (["t.csv", "--columns", "a", "--seeds", "1"], "--seeds must be at least 2: one seed has no interval"),
+        (["t.csv", "--columns", "a"], "No such file or directory: 't.csv'"),
+        (["."], "'.' holds none of the files of the stored table: name a table's file"),
+    ],
+)
+def test_wrong_options_get_a_sentence(
+    argv: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["samplers.py", *argv])
+    with pytest.raises(SystemExit) as end:
+        samplers.main()
+    assert message in f"{end.value} {capsys.readouterr().err}"
 
 
 @pytest.mark.parametrize("limit", [None, "macs <= 20"])

@@ -202,6 +202,16 @@ def test_without_gradients_slices_are_cut_once_and_always_filled_anew():
         assert (skeleton.fitted is kept) == stays
 
 
+def test_an_update_inside_autocast_is_seen():
+    supernet, x = copy.deepcopy(supernet_of("tiny")).eval(), images(2, 28)
+    (spec,) = space_of("tiny").sample(1, seed=9)
+    stats = supernet.calibrate(spec, [x])
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        for _ in range(3):
+            assert torch.equal(supernet(x, spec, stats), supernet.extract(spec, stats)(x))
+            overwritten(supernet)
+
+
 def test_weights_that_torch_func_puts_in_place_are_taken():
     supernet, x = copy.deepcopy(supernet_of("tiny")).eval(), images(2, 28)
     (spec,) = space_of("tiny").sample(1, seed=9)

@@ -47,8 +47,11 @@ def attempt(evaluate: Callable[[T], Mapping[str, float]], spec: T) -> Outcome[T]
 
 
 def reason_of(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {error}"
+    """An exception in one line, whoever wrote its class."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__}, which cannot be shown"
 
 
 def judged(outcome: Outcome[T], objectives: Mapping[str, str]) -> tuple[dict[str, float] | None, str | None]:
