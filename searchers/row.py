@@ -7,6 +7,8 @@ from typing import Any
 
 from metanet.errors import MetanetError
 
+MOST = 2**53  # of one cost: sums of a thousand are whole numbers of 64 bits
+
 
 @dataclass(frozen=True)
 class TableGene:
@@ -45,10 +47,12 @@ class TableRow:
 
 
 def check_costs(metric: str, values: Iterable[Any]) -> None:
-    """Raises MetanetError where a cost is no whole number."""
+    """Raises MetanetError where a cost is no whole number, or too large a one."""
     for value in values:
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise MetanetError(
                 f"a cost of {metric} must be a whole number, got {value!r}: give it in its smallest unit, such as "
                 "single MACs, not millions of them"
             )
+        if abs(int(value)) > MOST:
+            raise MetanetError(f"a cost of {metric} must be at most 2^53, so that sums are exact, got {value}")

@@ -228,6 +228,10 @@ def test_limits_of_a_large_table_are_solved_once(monkeypatch: pytest.MonkeyPatch
 def test_a_table_says_what_is_wrong_with_it() -> None:
     with pytest.raises(MetanetError, match="the table 'none' has no genes: give names with their choices"):
         ChoiceTable("none", {})
+    with pytest.raises(
+        MetanetError, match=r"a cost of macs must be at most 2\^53, so that sums are exact, got 1844674407"
+    ):
+        ChoiceTable("large", {"a": (1, 2)}, {"macs": {"a": (0, 2**64)}})
     for costs in ({"costs": {"macs": {"a": (0.5, 1.7)}}}, {"row_costs": {"macs": {(1,): 0.5, (2,): 1}}}):
         with pytest.raises(
             MetanetError, match=r"a cost of macs must be a whole number, got 0\.5: give it in its small"
