@@ -14,6 +14,7 @@ from metanet.searchers.history import (
     REPAIRED,
     SLOT,
     SPEC,
+    Exhausted,
     Genome,
     genome,
     proposed,
@@ -39,22 +40,26 @@ def propose(store: Store, space: SearchSpace[S], constraints: str | None, seed: 
 
     A native sampler's suggestion is taken as it is. Another sampler's may be infeasible, then the nearest of a pool of
     feasible ones takes its place; or known, then the study answers. None where all that it could be is being
-    evaluated: the trial is given up, and its slot is due when one of them has ended.
+    evaluated: the trial is given up, and its slot is due when one of them has ended. So it is where a native sampler
+    raises Exhausted, which passes.
     """
     study = store.study
     trial = study.ask()
     store.mine(trial)
     slot = slot_of(study, trial.number)
     known = proposed(space, study)
-    spec = space.suggest(trial)
+    try:
+        spec = space.suggest(trial)  # Optuna asks a sampler when the first gene is asked for, or before
+    except Exhausted as end:
+        _give_up(study, trial, str(end))
+        raise
     key = genome(space, spec)
     if not space.feasible(spec, constraints) or _running(known, key):
         pool = space.sample(POOL, constraints, seed=[seed, slot])
         spec, changed = _nearest(space, key, pool, known)
         key = genome(space, spec)
         if _running(known, key):
-            trial.set_user_attr(ABANDONED, "all that it could be was being evaluated")
-            study.tell(trial, state=TrialState.FAIL)
+            _give_up(study, trial, "all that it could be was being evaluated")
             return None
         trial.set_user_attr(REPAIRED, changed)
     answer = known.get(key)
@@ -64,6 +69,11 @@ def propose(store: Store, space: SearchSpace[S], constraints: str | None, seed: 
     for name, value in ((SLOT, slot), (SPEC, spec.id), (GENES, key), (COSTS, costs)):
         trial.set_user_attr(name, value)
     return Proposal(trial, spec, answer)
+
+
+def _give_up(study: optuna.Study, trial: optuna.Trial, why: str) -> None:
+    trial.set_user_attr(ABANDONED, why)
+    study.tell(trial, state=TrialState.FAIL)
 
 
 def _nearest(space: SearchSpace[S], wanted: Genome, pool: list[S], known: dict[Genome, FrozenTrial]) -> tuple[S, int]:

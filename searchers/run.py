@@ -67,6 +67,7 @@ class Run(Generic[S]):
         """What to evaluate: further looks at what stays in the race, before new architectures; None where that
         depends on evaluations that are running."""
         nothing = False  # new could be proposed, until an evaluation that is running has ended
+        waited = 0  # for so many of other processes
         while True:
             if self.next:
                 yield self.next.popleft()
@@ -75,9 +76,9 @@ class Run(Generic[S]):
             elif self.running and (nothing or self.store.shared or len(self.fidelities) > 1):
                 yield None
                 nothing = False
-            elif self.store.others():
+            elif others := self.store.others():
                 time.sleep(POLL)  # one of them may die, and leave its trial to us
-                nothing = False
+                nothing, waited = nothing and others == waited, others
             elif nothing:
                 nothing = False  # what it waited for has ended
             elif self._full:

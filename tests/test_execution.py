@@ -53,6 +53,7 @@ def test_where_studies_are_kept() -> None:
         (["--gpus", "1"], "--gpus is Ray's affair: add --executor ray, or leave it out"),
         (["--executor", "ray", "--cpus", "1.5"], "`cpus` of RayTasks must be from 0 to 1 or a whole number, got 1.5"),
         (["--workers", "0"], "`workers` of LocalProcesses must be a whole number of at least 1, got 0"),
+        (["--max-failures", "0"], "`max_failures` must be a whole number of at least 1, got 0"),
         (["--fidelities", "0.5", "0.1"], "`fidelities` must grow from at least 1/1000 to 1"),
         (
             ["--store", "runs/x/study.journal"],

@@ -39,7 +39,8 @@ def evaluate(spec):
     time.sleep(float(sys.argv[5]))
     return score(spec)
 
-search(TableSpace(), evaluate, trials=int(sys.argv[4]), store=sys.argv[2], sampler="random")
+rules = " ".join(sys.argv[6:]) or None
+search(TableSpace(), evaluate, trials=int(sys.argv[4]), store=sys.argv[2], sampler="random", constraints=rules)
 """
 
 
@@ -61,8 +62,8 @@ def store(server: Any, request: pytest.FixtureRequest) -> str:
     return f"{server.get_uri()}#{request.node.name}"
 
 
-def begin(store: str, log: Path, trials: int, seconds: float) -> "subprocess.Popen[bytes]":
-    arguments = [str(Path(__file__).parent), store, str(log), str(trials), str(seconds)]
+def begin(store: str, log: Path, trials: int, seconds: float, *rules: str) -> "subprocess.Popen[bytes]":
+    arguments = [str(Path(__file__).parent), store, str(log), str(trials), str(seconds), *rules]
     return subprocess.Popen([sys.executable, "-c", WORKER, *arguments])
 
 
@@ -134,6 +135,18 @@ def test_many_workers_at_once_propose_each_architecture_once(store: str, tmp_pat
     assert len(specs) == len(set(specs)) == 60
     assert {pid for pid, _ in asked(log)} == {worker.pid for worker in workers}
     assert len(load_result(store, SPACE).scored) == 60
+
+
+def test_workers_end_together_when_nothing_new_is_left(store: str, tmp_path: Path) -> None:
+    log, rule = tmp_path / "log", "macs <= 3"
+    workers = [begin(store, log, 60, 1.0, rule) for _ in range(3)]
+    assert [worker.wait(120) for worker in workers] == [0, 0, 0]
+    every = {spec.id for spec in SPACE.sample(1000, rule, seed=0)}
+    assert sorted(spec for _, spec in asked(log)) == sorted(every)
+    result = load_result(store, SPACE)
+    states = result.to_dataframe()["state"].value_counts()
+    assert result.stopped is not None and states["COMPLETE"] == len(every)
+    assert states["ABANDONED"] < 30 and set(states.index) == {"COMPLETE", "ABANDONED"}
 
 
 def test_fidelities_and_processes_work_there_too(store: str) -> None:
@@ -236,6 +249,8 @@ def test_a_connection_that_ends_midway_leaves_the_study_to_be_gone_on_with(store
 def test_an_address_that_cannot_be_read_is_said() -> None:
     with pytest.raises(MetanetError, match=r"cannot read the address 'postgresql://.*' of a study: give postgresql://"):
         search(SPACE, score, trials=3, store="postgresql://user@host:port/db")
+    with pytest.raises(MetanetError, match=r"address 'postgresql://…@host:port/db'"):
+        search(SPACE, score, trials=3, store="postgresql://user:hush@host:port/db")
 
 
 def test_a_driver_that_is_missing_is_said(store: str) -> None:

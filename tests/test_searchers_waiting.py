@@ -79,6 +79,15 @@ def test_a_search_that_had_proposed_everything_still_evaluates_what_was_lost(
     assert search(SIX, score, **options).scored == found.scored
 
 
+@pytest.mark.parametrize("room", [1, 3, 8])
+@pytest.mark.parametrize("trials", [7, 8, 20])
+def test_a_budget_of_more_than_there_is_ends_when_all_is_evaluated(room: int, trials: int, tmp_path: Path) -> None:
+    result = search(SIX, score, sampler="random", trials=trials, executor=Several(room), store=tmp_path / "s")
+    states = result.to_dataframe()["state"].value_counts()
+    assert states["COMPLETE"] == 6 and set(states.index) <= {"COMPLETE", "ABANDONED"}
+    assert result.stopped is not None and "loosen the constraints" in result.stopped
+
+
 def test_what_a_user_enqueued_is_evaluated_within_the_budget(tmp_path: Path) -> None:
     result = search(SIX, score, sampler="random", trials=2, store=tmp_path / "s")
     wanted = next(row for row in SIX.sample(100, seed=0) if row.id not in {one.spec.id for one in result.scored})

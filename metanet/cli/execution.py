@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanet.errors import MetanetError, unknown
+from metanet.errors import MetanetError, check_whole, unknown
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
@@ -47,6 +47,7 @@ class Execution:
                 f"--store takes the address of a database, postgresql://USER@HOST/DATABASE#NAME, got {self.store!r}: "
                 "without it the studies are files of the run folder (--out)"
             )
+        check_whole("max_failures", self.max_failures, 1)
         given = self._given(("workers", "timeout"))
         if self.executor == "process" and given:
             raise MetanetError(

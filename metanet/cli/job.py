@@ -186,7 +186,8 @@ def _keep_winner(folder: Path, outcome: Outcome) -> None:
     options, setting = outcome.options, outcome.setting
     spec, net = outcome.winners["search"], outcome.nets["search"][0]
     atomic_write(folder / "winner.json", spec.to_json() + "\n")
-    provenance = {"command": "metanet search", "options": str(asdict(options)), "stage": "expert", "seed": "0"}
+    provenance = {"command": "metanet search", "options": str(asdict(options)), "stage": "expert"}
+    provenance["seed"] = str(_seeds(options)[0])
     images, ids = setting.data.images, setting.data.parts["weights"]
     provenance |= {"task": images.name, "images": images.fingerprint, "ids": ids_sha256(ids)}
     provenance["weights"] = training_words(options)

@@ -98,7 +98,12 @@ def check_studies(stores: Iterable[str | Path], space: Space) -> None:
 def earlier_seconds(folder: Path) -> dict[str, float]:
     """What each phase took when the run was finished before: a repetition finds most of the work done."""
     path = folder / "manifest.json"
-    return dict(json.loads(path.read_text())["seconds"]) if path.exists() else {}
+    try:
+        return {str(phase): float(took) for phase, took in json.loads(path.read_text())["seconds"].items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise MetanetError(f"{str(path)!r} is damaged: delete it, the run writes it again") from None
 
 
 @contextmanager

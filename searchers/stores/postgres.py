@@ -7,6 +7,7 @@ trial whose lock is free is nobody's, and the next proposal gives it up.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -162,7 +163,8 @@ def _address(store: str) -> tuple[URL, str]:
         url = make_url(address)
     except (ArgumentError, ValueError):
         raise MetanetError(
-            f"cannot read the address {store!r} of a study: give postgresql://USER@HOST/DATABASE#STUDY"
+            f"cannot read the address {re.sub('//.*@', '//…@', store)!r} of a study: give "
+            "postgresql://USER@HOST/DATABASE#STUDY"
         ) from None
     return url.set(drivername=f"postgresql+{_driver(url)}"), name or STUDY
 
