@@ -1,6 +1,7 @@
 """The tables that tell of the samplers."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,21 @@ UNITS = {"regret": "regret", "excess": "excess", "missing": "hypervolume missing
 def samplers() -> str:
     """By table and measure the mean at each budget, and where it is surely more or less than the default one's."""
     about = stored("samplers")
-    budgets, default = about["options"]["budgets"], about["options"]["default"]
+    default = about["options"]["default"]
+    told = f"mean ± half the 95 % interval over seeds; > and < : more and less than {default}, by the paired interval"
+    return markdown(told_of(about, list(about["cases"])), f"{note(about, COMMAND)}; {told}")
+
+
+def told_of(about: dict[str, Any], cases: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each measure and sampler of some cases, the least at 100 first."""
+    budgets = about["options"]["budgets"]
     at, rows = budgets.index(100), []
-    for case, measures in about["cases"].items():
-        for measure, found in measures.items():
+    for case in cases:
+        for measure, found in about["cases"].get(case, {}).items():
             for name, told in sorted(found.items(), key=lambda item: _mean(item[1], at)):
                 cells = {"table": case, "measure": UNITS[measure], "sampler": name, "seeds": told["seeds"]}
                 rows.append(cells | {f"at {n}": _cell(told, i) for i, n in enumerate(budgets)})
-    told = f"mean ± half the 95 % interval over seeds; > and < : more and less than {default}, by the paired interval"
-    return markdown(rows, f"{note(about, COMMAND)}; {told}")
+    return rows
 
 
 def samplers_short() -> str:

@@ -23,7 +23,7 @@ from metanet.search_spaces.space import Space
 from metanet.spec import ArchSpec
 
 LARGE = 1_000_000  # weights: the slices of fewer stay in the caches together, and hooks take longer than their copies
-KEPT = 16  # networks: one takes some hundred kilobytes at tiny scale, some megabytes at that of the paper
+KEPT = 16  # networks: at tiny scale one takes up to two megabytes, most of it buffers of slices, at the paper's some
 
 
 class Stats(dict[str, Tensor]):
@@ -128,7 +128,7 @@ class Skeleton:
         return self.fitted
 
     def rest(self) -> None:
-        """Takes all values away."""
+        """Takes off all that it wore."""
         self._undress(self.slices)
         for owner, name, empty in self.buffers.values():
             owner[name] = empty

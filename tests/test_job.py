@@ -202,6 +202,14 @@ def test_winners_are_frozen_once(tmp_path):
         check_untested(tmp_path, 4)
 
 
+def test_a_damaged_manifest_is_said_in_a_sentence(tmp_path):
+    assert phases.earlier_seconds(tmp_path) == {}
+    for content in ("{", "[]", "{}", '{"seconds": {"search": "long"}}'):
+        (tmp_path / "manifest.json").write_text(content)
+        with pytest.raises(MetanetError, match=r"manifest.json' is damaged: delete it, the run writes it again"):
+            phases.earlier_seconds(tmp_path)
+
+
 def test_both_ways_do_not_share_a_folder(run, capsys):
     before = (run / "scores.csv").read_bytes()
     assert main([*ARGV, "--inherit", "--out", str(run)]) == 2

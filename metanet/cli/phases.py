@@ -108,7 +108,7 @@ def earlier_seconds(folder: Path) -> dict[str, float]:
 
 @contextmanager
 def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    """Adds the wall time of a `with` block, where it is more than what an earlier run took."""
+    """Keeps the wall time of a `with` block, where it is more than what an earlier, finished run took."""
     start = time.monotonic()
     yield
     seconds[phase] = max(seconds.get(phase, 0.0), round(time.monotonic() - start, 1))
