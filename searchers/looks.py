@@ -2,11 +2,12 @@
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Generic
 
+import numpy as np
 import optuna
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
@@ -92,7 +93,7 @@ class AsynchronousHalving(BasePruner):
 
 def check_growing(fidelities: object) -> None:
     """Raises MetanetError for fidelities that do not grow to 1, or differ by less than a step of Optuna's."""
-    if isinstance(fidelities, str) or not isinstance(fidelities, Iterable):
+    if isinstance(fidelities, str) or not isinstance(fidelities, Sequence | np.ndarray):
         raise MetanetError(f"`fidelities` must be several numbers, as (0.1, 0.3, 1.0), got {fidelities!r}")
     shares = list(fidelities)
     numbers = all(isinstance(share, Real) and math.isfinite(share) for share in shares)

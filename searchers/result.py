@@ -75,13 +75,13 @@ class SearchResult(Generic[S]):
     def front(self) -> list[Scored[S]]:
         """The architectures that no other one beats in all objectives and in MACs, fewest MACs first.
 
-        Without MACs (the space has none) by objectives alone, best first.
+        Without MACs (the space has none, or they are an objective) by objectives alone, best first.
         """
         scored = self.scored
         if not scored:
             return []
         losses = self._losses(scored)
-        priced = all("macs" in one.costs for one in scored)
+        priced = all("macs" in one.costs and "macs" not in one.values for one in scored)
         points = np.column_stack([[one.costs["macs"] for one in scored], losses]) if priced else losses
         keep = non_dominated(points)
         return [scored[i] for i in sorted(keep, key=lambda i: tuple(points[i]))]

@@ -75,9 +75,9 @@ class ChoiceTable:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of genes, choices and costs."""
-        rows = {m: [[list(row), cost] for row, cost in by.items()] for m, by in (self.row_costs or {}).items()}
+        rows = {m: {_text(list(row)): cost for row, cost in by.items()} for m, by in (self.row_costs or {}).items()}
         values = [[[gene.name, gene.choices] for gene in self.genes], self.costs, rows]
-        return hashlib.sha256(json.dumps(values, default=_plain).encode()).hexdigest()
+        return hashlib.sha256(_text(values).encode()).hexdigest()
 
     def sample(self, n: int, constraints: str | None = None, *, seed: int | Sequence[int]) -> list[TableRow]:
         """`n` rows, uniform over the feasible ones, with replacement. Raises MetanetError where there are none."""
@@ -237,6 +237,10 @@ class ChoiceTable:
                 return MetanetError(f"no row of the table {self.name!r} keeps {rule}: {near}")
         how = "" if self.size <= LISTED else f" of {DRAWS:,} that were drawn"
         return MetanetError(f"no row of the table {self.name!r}{how} keeps {asked} at once: loosen one of them")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=_plain, sort_keys=True)
 
 
 def _plain(value: Any) -> Any:

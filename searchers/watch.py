@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from metanet.errors import MetanetError
+from metanet.errors import MetanetError, check_whole
 from metanet.searchers.live_table import line_of, table_of
 from metanet.searchers.progress import Progress
 from metanet.searchers.result import SearchResult
@@ -43,6 +43,9 @@ class LiveTable:
     others: "Mapping[str, Store] | None" = None
     every: int = 10
     console: "Console | None" = None
+
+    def __post_init__(self) -> None:
+        check_whole("every", self.every, 1, "LiveTable")
 
     @contextmanager
     def __call__(self, store: Store, space: SearchSpace[Any], total: int) -> Iterator[Progress]:

@@ -120,6 +120,9 @@ def test_the_fingerprint_is_that_of_genes_choices_and_costs() -> None:
     assert len({table.fingerprint for table in (TABLE, *others)}) == 5
     arrays = {gene: np.array(values) for gene, values in MACS.items()}
     assert ChoiceTable("cells", CHOICES, {"macs": arrays}).fingerprint == others[0].fingerprint
+    turned = {name: dict(reversed(values.items())) for name, values in {"params": PARAMS, "macs": MACS}.items()}
+    again = ChoiceTable("cells", CHOICES, {"macs": turned["macs"]}, {"params": turned["params"]})
+    assert again.fingerprint == TABLE.fingerprint  # in whatever order costs are told
 
 
 @pytest.mark.parametrize(

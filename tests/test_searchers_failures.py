@@ -99,6 +99,10 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path
         ({"executor": "ray"}, "`executor` must be one of the executors, as LocalProcesses(workers=4), got 'ray'"),
         ({"executor": InProcess}, "`executor` must be one of the executors, as LocalProcesses(workers=4), got <class"),
         ({"fidelities": 0.5}, "`fidelities` must be several numbers, as (0.1, 0.3, 1.0), got 0.5"),
+        (
+            {"fidelities": iter((0.5, 1))},
+            "`fidelities` must be several numbers, as (0.1, 0.3, 1.0), got <tuple_iterator",
+        ),
         ({"fidelities": "1"}, "`fidelities` must be several numbers, as (0.1, 0.3, 1.0), got '1'"),
         ({"pruner": "median"}, "`pruner` must be one of Optuna's pruners, or None, got 'median'"),
         ({"pruner": NopPruner()}, "a pruner decides between fidelities, and there is one: give several, as (0.1, 0.3,"),

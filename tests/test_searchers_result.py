@@ -39,6 +39,16 @@ def test_the_front_is_that_of_brute_force(tmp_path: Path) -> None:
     assert [one.spec for one in result.front] == sorted(expected, key=lambda spec: points[spec])
 
 
+def test_macs_that_are_an_objective_are_no_other_axis_of_the_front(tmp_path: Path) -> None:
+    def evaluate(spec: Row) -> dict[str, float]:
+        return {"accuracy": score(spec), "macs": SPACE.price(spec)["macs"]}
+
+    most = {"accuracy": "maximize", "macs": "maximize"}
+    result = search(SPACE, evaluate, objectives=most, sampler="random", trials=20, store=tmp_path / "s")
+    front = {tuple(one.values.values()) for one in result.front}
+    assert front == {tuple(trial.values) for trial in result.study.best_trials}  # Optuna's own
+
+
 def test_several_objectives_have_a_front_and_no_best(tmp_path: Path) -> None:
     space = TableSpace(priced=False)
 

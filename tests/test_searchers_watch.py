@@ -150,6 +150,11 @@ def test_a_table_is_drawn_while_an_evaluation_runs(tmp_path: Path) -> None:
     assert seen == [True]
 
 
+def test_a_line_every_no_trials_is_refused() -> None:
+    with pytest.raises(MetanetError, match="`every` of LiveTable must be a whole number of at least 1, got 0"):
+        LiveTable(every=0)
+
+
 @pytest.mark.parametrize(("done", "lines"), [(7, [3, 6, 7]), (6, [3, 6])])
 def test_without_a_terminal_it_is_a_line_every_few_trials(done: int, lines: list[int], tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=40)
