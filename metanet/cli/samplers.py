@@ -32,8 +32,8 @@ def sampler_of(name: str, proxies: tuple[str, ...], data: Data, seed: int) -> Na
 
 
 def rung_sampler(name: str, trials: int) -> NativeSampler:
-    """The sampler of a family's rung. Evolution begins with a random population, the very networks of the control: at
+    """The sampler of a family's rung. Evolution begins with random networks, which are the very ones of the control: at
     most a third of the trials."""
     if name != "evolution":
         return SAMPLERS[name]()
-    return AgingEvolution(population=max(1, min(AgingEvolution.population, trials // 3)))
+    return AgingEvolution(first=max(1, min(AgingEvolution.first, trials // 3)))
