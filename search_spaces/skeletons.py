@@ -23,7 +23,7 @@ from metanet.search_spaces.space import Space
 from metanet.spec import ArchSpec
 
 LARGE = 1_000_000  # weights: the slices of fewer stay in the caches together, and hooks take longer than their copies
-KEPT = 16  # networks: at tiny scale one takes up to two megabytes, most of it buffers of slices, at the paper's some
+KEPT = 16  # networks: one takes up to two megabytes at tiny scale, buffers of slices included, some at the paper's
 
 
 class Stats(dict[str, Tensor]):
@@ -114,8 +114,8 @@ class Skeleton:
         if self.large:
             return
         # Autocast remembers what it cast, by tensor and not by value: there each call needs tensors of its own.
-        cast = torch.is_autocast_enabled(weights[key_of("stem.conv.weight")].device.type)
-        fit = None if cast or torch.is_grad_enabled() else self._fit()
+        device = weights[key_of("stem.conv.weight")].device.type
+        fit = None if torch.is_grad_enabled() or torch.is_autocast_enabled(device) else self._fit()
         if fit is None:
             return self._wear(self.slices)
         for part, value in zip(self.slices, fit.filled(), strict=True):
